@@ -21,7 +21,6 @@ import (
 
 // ChannelOptions are what a Channel needs to know of its surroundings.
 type ChannelOptions struct {
-	SMTPDUID    uint32 // owner of files in new/, besides root and ourselves
 	AllowRemote bool   // work on NFS or FUSE all the same
 	Log         *logline.Logger
 }
@@ -34,6 +33,7 @@ type Channel struct {
 	lock *os.File
 	dirs map[string]*os.File // new, cur, log, hold, bad
 	dirt *dirt
+	smtp uint32 // smtpd's uid, the owner of stage/
 
 	mu     sync.Mutex
 	busy   map[string]bool // ids of open items
@@ -65,6 +65,11 @@ func (c *Channel) open() error {
 	if err := c.checkFilesystem(); err != nil {
 		return err
 	}
+	var stage unix.Stat_t
+	if err := unix.Stat(filepath.Join(filepath.Dir(c.root), "stage"), &stage); err != nil {
+		return fmt.Errorf("stat stage: %w", err)
+	}
+	c.smtp = stage.Uid
 	for _, name := range []string{"new", "cur", "log", "hold", "bad"} {
 		path := filepath.Join(c.root, name)
 		if name != "new" {
@@ -254,7 +259,7 @@ func (c *Channel) openNew(name string) (*os.File, error) {
 	switch {
 	case st.Mode&unix.S_IFMT != unix.S_IFREG:
 		why = "not a regular file"
-	case st.Uid != c.opt.SMTPDUID && st.Uid != 0 && st.Uid != uint32(os.Geteuid()):
+	case st.Uid != c.smtp && st.Uid != 0 && st.Uid != uint32(os.Geteuid()):
 		why = fmt.Sprintf("owner is uid %d", st.Uid)
 	}
 	if why != "" {

@@ -75,7 +75,7 @@ func (r *rig) open() {
 	if r.stage, err = OpenStage(r.root, StageOptions{MessageSize: 1 << 20, Log: log}); err != nil {
 		r.t.Fatal(err)
 	}
-	if r.local, err = OpenChannel(r.root, envelope.Local, ChannelOptions{SMTPDUID: uint32(os.Geteuid()), Log: log}); err != nil {
+	if r.local, err = OpenChannel(r.root, envelope.Local, ChannelOptions{Log: log}); err != nil {
 		r.t.Fatal(err)
 	}
 }
