@@ -1,0 +1,39 @@
+// Command postrider is the administrator's tool.
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"postrider/internal/authd"
+	"postrider/internal/config"
+	"postrider/internal/listen"
+	"postrider/internal/spool"
+)
+
+// commands are the subcommands, in the order of the usage text.
+var commands = []struct {
+	name, help string
+	main       func(args []string) int
+}{
+	{"check", "report every error in configuration, tables and spool", config.CheckMain},
+	{"show", "print what differs from the defaults", config.ShowMain},
+	{"user", "add, change, list and remove mail users", authd.UserMain},
+	{"spool", "check queue files, requeue an edited one", spool.Main},
+	{"listen", "bind sockets, drop privileges and run a daemon", listen.Main},
+}
+
+func main() {
+	if len(os.Args) > 1 {
+		for _, c := range commands {
+			if c.name == os.Args[1] {
+				os.Exit(c.main(os.Args[2:]))
+			}
+		}
+	}
+	fmt.Fprintln(os.Stderr, "usage: postrider command [argument ...]")
+	for _, c := range commands {
+		fmt.Fprintf(os.Stderr, "  %-7s %s\n", c.name, c.help)
+	}
+	os.Exit(2)
+}

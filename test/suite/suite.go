@@ -1,0 +1,500 @@
+// Package suite starts the real programs of the suite for tests: built binaries, sockets by `postrider listen`, a directory of
+// their own, loopback only. As root it can give each daemon its own uid, as an installed suite has.
+package suite
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Domain is the local domain of every suite; Host is what its smtpd calls itself.
+const (
+	Domain = "example.test"
+	Host   = "mail.example.test"
+)
+
+// IDs are the uids and gids that the programs get. They need no name in /etc/passwd.
+type IDs struct {
+	SMTPD, Relay, Local, Auth, Mailbox int
+	Read, Login, TLS                   int // groups
+	First                              int // first_valid_uid
+	Separate                           bool
+}
+
+// Separated are the ids of an installed suite, as numbers that no host uses.
+func Separated() IDs {
+	return IDs{SMTPD: 61001, Relay: 61002, Local: 61003, Auth: 61005, Mailbox: 61010, Read: 61021, Login: 61022, TLS: 61023, First: 61010, Separate: true}
+}
+
+// Single is everything under one uid that is not root's.
+func Single() IDs {
+	uid := os.Getuid()
+	if uid == 0 {
+		uid = 61000
+	}
+	return IDs{SMTPD: uid, Relay: uid, Local: uid, Auth: uid, Mailbox: uid, Read: uid, Login: uid, TLS: uid, First: min(uid, 1000)}
+}
+
+// Options of a suite.
+type Options struct {
+	IDs   IDs
+	Extra string   // configuration to add, TOML: top-level keys first
+	Bin   string   // binaries; default: built once for the test program
+	Spool string   // default: in the suite's directory
+	Mail  string   // homes of virtual users; default: in the suite's directory
+	Env   []string // for all daemons
+	Keep  bool     // a spool and homes that are there are used as they are
+}
+
+// Suite is a running suite.
+type Suite struct {
+	Dir, Config, CA, Spool, Mail, Run string
+	Addr                              map[string]string // host:port by service
+	IDs                               IDs
+
+	bin  string
+	env  []string
+	tb   testing.TB
+	logs *logs
+	mu   sync.Mutex
+	proc map[string]*process
+}
+
+type process struct {
+	cmd  *exec.Cmd
+	done chan struct{} // closed when it has ended
+	err  error
+}
+
+// logs collects what the daemons write.
+type logs struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logs) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logs) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// Daemons in the order of their start.
+var Daemons = []string{"authd", "localdeliver", "smtpd"}
+
+// New lays a suite out without starting it. What it made is removed at the end of the test.
+func New(tb testing.TB, o Options) *Suite {
+	tb.Helper()
+	if o.IDs.SMTPD == 0 {
+		o.IDs = Single()
+	}
+	if o.Bin == "" {
+		o.Bin = Build(tb)
+	}
+	dir, err := os.MkdirTemp("", "pr")
+	check(tb, err)
+	check(tb, os.Chmod(dir, 0o755))
+	s := &Suite{Dir: dir, bin: o.Bin, env: o.Env, tb: tb, IDs: o.IDs, logs: &logs{}, proc: map[string]*process{}, Addr: map[string]string{},
+		Config: dir + "/etc/postrider.toml", CA: dir + "/tls/ca.pem", Spool: o.Spool, Mail: o.Mail, Run: dir + "/run"}
+	if s.Spool == "" {
+		s.Spool = dir + "/spool"
+	}
+	if s.Mail == "" {
+		s.Mail = dir + "/mail"
+	}
+	tb.Cleanup(func() {
+		s.Kill()
+		if tb.Failed() {
+			tb.Logf("log of %s:\n%s", dir, s.Log())
+		}
+		os.RemoveAll(dir)
+	})
+	s.layOut(o)
+	return s
+}
+
+// Start is New and all daemons.
+func Start(tb testing.TB, o Options) *Suite {
+	tb.Helper()
+	s := New(tb, o)
+	s.StartAll()
+	return s
+}
+
+func check(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
+	}
+}
+
+func (s *Suite) mkdir(path string, mode os.FileMode, uid, gid int) {
+	s.tb.Helper()
+	check(s.tb, os.MkdirAll(path, 0o755))
+	if os.Getuid() == 0 {
+		check(s.tb, os.Chown(path, uid, gid))
+	}
+	check(s.tb, os.Chmod(path, mode))
+}
+
+// File writes a file below the suite's directory, readable by all.
+func (s *Suite) File(name, text string) {
+	s.tb.Helper()
+	check(s.tb, os.WriteFile(filepath.Join(s.Dir, name), []byte(text), 0o644))
+}
+
+func (s *Suite) layOut(o Options) {
+	s.tb.Helper()
+	i := s.IDs
+	for _, d := range []string{"etc", "tls", "run", "state"} {
+		s.mkdir(filepath.Join(s.Dir, d), 0o755, 0, 0)
+	}
+	if !o.Keep {
+		s.layOutSpool()
+		s.mkdir(s.Mail, 0o711, i.Mailbox, i.Mailbox)
+		for _, u := range Users {
+			s.mkdir(filepath.Join(s.Mail, u), 0o700, i.Mailbox, i.Mailbox)
+		}
+	}
+	for _, name := range []string{"smtp", "submission", "submissions", "lmtp"} {
+		s.Addr[name] = freePort(s.tb)
+	}
+	s.certify()
+	s.File("etc/aliases", "postmaster: alice\nroot: alice\n")
+	s.File("etc/domains", Domain+" local\n")
+	s.File("etc/virtual", "")
+	s.File("etc/users", s.usersTable())
+	s.File("etc/passwd", "")
+	s.File("etc/passwords", "")
+	s.secret("etc/passwords", i.Auth)
+	s.Configure(o.Extra)
+}
+
+// Users are the virtual users of every suite; Password is that of each.
+var Users = []string{"alice", "bob", "carol"}
+
+// Password of every user.
+const Password = "correct horse"
+
+func (s *Suite) usersTable() string {
+	var b strings.Builder
+	for _, u := range Users {
+		fmt.Fprintf(&b, "%s:%d:%d:%s::\n", u, s.IDs.Mailbox, s.IDs.Mailbox, filepath.Join(s.Mail, u))
+	}
+	return b.String()
+}
+
+// secret makes a file readable by one group only.
+func (s *Suite) secret(name string, gid int) {
+	path := filepath.Join(s.Dir, name)
+	if os.Getuid() == 0 {
+		check(s.tb, os.Chown(path, 0, gid))
+	}
+	check(s.tb, os.Chmod(path, 0o640))
+}
+
+func (s *Suite) layOutSpool() {
+	i := s.IDs
+	s.mkdir(s.Spool, 0o755, 0, 0)
+	s.mkdir(s.Spool+"/stage", os.ModeSetgid|0o700, i.SMTPD, i.Read)
+	for via, uid := range map[string]int{"local": i.Local, "remote": i.Relay} {
+		s.mkdir(filepath.Join(s.Spool, via), 0o711, uid, uid)
+		s.mkdir(filepath.Join(s.Spool, via, "new"), os.ModeSticky|0o730, uid, i.SMTPD)
+	}
+}
+
+// Configure writes the configuration, with extra lines at its top and after its tables.
+func (s *Suite) Configure(extra string) {
+	s.tb.Helper()
+	top, tables, _ := strings.Cut("\n"+extra, "\n[")
+	if tables != "" {
+		tables = "[" + tables
+	}
+	s.File("etc/postrider.toml", fmt.Sprintf(`version = 1
+hostname = %q
+origin = %q
+single_uid = %v
+first_valid_uid = %d
+spool_dir = %q
+run_dir = %q
+state_dir = %q
+mailbox_user = "%d"
+mail_root = %q
+%s
+
+[tables]
+aliases = [%q]
+users = %q
+passwords = %q
+domains = %q
+virtual = %q
+passwd = %q
+
+[tls]
+certificate = %q
+key = %q
+
+%s
+`, Host, Domain, !s.IDs.Separate, s.IDs.First, s.Spool, s.Run, s.Dir+"/state", s.IDs.Mailbox, s.Mail, top,
+		s.Dir+"/etc/aliases", s.Dir+"/etc/users", s.Dir+"/etc/passwords", s.Dir+"/etc/domains", s.Dir+"/etc/virtual", s.Dir+"/etc/passwd",
+		s.Dir+"/tls/cert.pem", s.Dir+"/tls/key.pem", tables))
+}
+
+func (s *Suite) certify() {
+	out, err := exec.Command(s.bin+"/mkrun", "cert", s.Dir+"/tls", Host, Domain, "localhost", "127.0.0.1").CombinedOutput()
+	if err != nil {
+		s.tb.Fatalf("certificate: %v: %s", err, out)
+	}
+	check(s.tb, os.Chmod(s.Dir+"/tls/ca.pem", 0o644))
+	check(s.tb, os.Chmod(s.Dir+"/tls/cert.pem", 0o644))
+	s.secret("tls/key.pem", s.IDs.TLS)
+}
+
+// AddPassword gives a user Password, by `postrider user`.
+func (s *Suite) AddPassword(user string) {
+	s.tb.Helper()
+	out, err := s.RunStdin(Password+"\n", "postrider", "user", "passwd", "-c", s.Config, "-stdin", user)
+	if err != nil {
+		s.tb.Fatalf("postrider user passwd: %v: %s", err, out)
+	}
+}
+
+// listenArgs are the sockets and rights of each daemon, as its unit gives them.
+func (s *Suite) listenArgs(daemon string) []string {
+	i := s.IDs
+	var a []string
+	if os.Getuid() == 0 {
+		uid := map[string]int{"smtpd": i.SMTPD, "localdeliver": i.Local, "authd": i.Auth}[daemon]
+		groups := map[string]string{
+			"smtpd": fmt.Sprintf("%d,%d", i.Login, i.TLS), "localdeliver": fmt.Sprintf("%d,%d", i.Read, i.Login), "authd": ""}[daemon]
+		a = append(a, "-user", strconv.Itoa(uid), "-group", strconv.Itoa(uid))
+		if i.Separate && groups != "" {
+			a = append(a, "-groups", groups)
+		}
+		if i.Separate && daemon == "localdeliver" {
+			a = append(a, "-caps", "setuid,setgid")
+		}
+	}
+	owner := func(uid, gid int) string {
+		if os.Getuid() != 0 {
+			return ""
+		}
+		return fmt.Sprintf(",owner=%d:%d", uid, gid)
+	}
+	switch daemon {
+	case "smtpd":
+		for _, name := range []string{"smtp", "submission", "submissions", "lmtp"} {
+			a = append(a, "-socket", name+"="+s.Addr[name])
+		}
+		a = append(a, "-socket", "submit=unix:"+s.Run+"/submit,mode=0666"+owner(i.SMTPD, i.SMTPD))
+		a = append(a, "-socket", "submit.int=unix:"+s.Run+"/submit.int,mode=0660"+owner(i.SMTPD, i.Read))
+	case "authd":
+		a = append(a, "-socket", "auth=unix:"+s.Run+"/auth,mode=0660"+owner(i.Auth, i.Login))
+	case "localdeliver":
+		a = append(a, "-socket", "local.ctl=unix:"+s.Run+"/local.ctl,mode=0666"+owner(i.Local, i.Local))
+	}
+	return a
+}
+
+// StartDaemon starts one daemon and waits until it answers.
+func (s *Suite) StartDaemon(name string, env ...string) {
+	s.tb.Helper()
+	args := append([]string{"listen"}, s.listenArgs(name)...)
+	args = append(args, "--", s.bin+"/"+name, "-c", s.Config)
+	cmd := exec.Command(s.bin+"/postrider", args...)
+	cmd.Env = append(append(os.Environ(), s.env...), env...)
+	cmd.Stdout, cmd.Stderr = s.logs, s.logs
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.WaitDelay = 10 * time.Second
+	ready := s.notifySocket(cmd)
+	check(s.tb, cmd.Start())
+	p := &process{cmd: cmd, done: make(chan struct{})}
+	s.mu.Lock()
+	s.proc[name] = p
+	s.mu.Unlock()
+	go func() { p.err = cmd.Wait(); close(p.done) }()
+	select {
+	case <-ready:
+	case <-p.done:
+		s.tb.Fatalf("%s ended at its start: %v\n%s", name, p.err, s.Log())
+	case <-time.After(30 * time.Second):
+		s.tb.Fatalf("%s was not ready after 30 s\n%s", name, s.Log())
+	}
+}
+
+// notifySocket gives the daemon a NOTIFY_SOCKET and returns a channel that is closed at its READY=1.
+func (s *Suite) notifySocket(cmd *exec.Cmd) <-chan struct{} {
+	dir, err := os.MkdirTemp(s.Dir, "n")
+	check(s.tb, err)
+	check(s.tb, os.Chmod(dir, 0o755))
+	path := dir + "/s"
+	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	check(s.tb, err)
+	check(s.tb, os.Chmod(path, 0o777))
+	cmd.Env = append(cmd.Env, "NOTIFY_SOCKET="+path)
+	ready := make(chan struct{})
+	go func() {
+		defer c.Close()
+		c.SetReadDeadline(time.Now().Add(40 * time.Second))
+		b := make([]byte, 4096)
+		for {
+			n, err := c.Read(b)
+			if err != nil {
+				return
+			}
+			if strings.Contains(string(b[:n]), "READY=1") {
+				close(ready)
+				return
+			}
+		}
+	}()
+	return ready
+}
+
+// StartAll starts every daemon.
+func (s *Suite) StartAll() {
+	s.tb.Helper()
+	for _, d := range Daemons {
+		s.StartDaemon(d)
+	}
+}
+
+// Ended returns a channel that is closed when the daemon has ended.
+func (s *Suite) Ended(daemon string) <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.proc[daemon].done
+}
+
+// Signal sends a signal to one daemon.
+func (s *Suite) Signal(daemon string, sig syscall.Signal) {
+	s.tb.Helper()
+	s.mu.Lock()
+	p := s.proc[daemon]
+	s.mu.Unlock()
+	check(s.tb, p.cmd.Process.Signal(sig))
+}
+
+// Stop ends one daemon by SIGTERM and waits for it.
+func (s *Suite) Stop(daemon string) {
+	s.tb.Helper()
+	s.Signal(daemon, syscall.SIGTERM)
+	select {
+	case <-s.Ended(daemon):
+	case <-time.After(30 * time.Second):
+		s.tb.Fatalf("%s did not end in 30 s", daemon)
+	}
+}
+
+// Kill ends everything by SIGKILL: daemons, spawners and workers, each daemon's process group at once.
+func (s *Suite) Kill() {
+	s.mu.Lock()
+	ps := s.proc
+	s.proc = map[string]*process{}
+	s.mu.Unlock()
+	for _, p := range ps {
+		syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
+	}
+	for _, p := range ps {
+		<-p.done
+	}
+}
+
+// Log is everything the daemons wrote.
+func (s *Suite) Log() string { return s.logs.String() }
+
+// Wait polls until ok, at most 20 seconds.
+func (s *Suite) Wait(what string, ok func() bool) {
+	s.tb.Helper()
+	Wait(s.tb, what, ok)
+}
+
+// Wait polls until ok, at most 20 seconds.
+func Wait(tb testing.TB, what string, ok func() bool) {
+	tb.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !ok(); {
+		if time.Now().After(deadline) {
+			tb.Fatalf("waited in vain for %s", what)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// WaitLog waits for a text in the log.
+func (s *Suite) WaitLog(text string) {
+	s.tb.Helper()
+	s.Wait(fmt.Sprintf("%q in the log", text), func() bool { return strings.Contains(s.Log(), text) })
+}
+
+// RunStdin runs a program of the suite with input, as the test's own user.
+func (s *Suite) RunStdin(stdin, name string, args ...string) (string, error) {
+	cmd := exec.Command(filepath.Join(s.bin, name), args...)
+	cmd.Stdin = strings.NewReader(stdin)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// Maildir lists the messages in new/ and cur/ of a Maildir.
+func Maildir(dir string) []string {
+	a, _ := filepath.Glob(dir + "/new/*")
+	b, _ := filepath.Glob(dir + "/cur/*")
+	return append(a, b...)
+}
+
+// Mailbox is the Maildir of a virtual user.
+func (s *Suite) Mailbox(user string) string { return filepath.Join(s.Mail, user, "Maildir") }
+
+// Mails waits until a virtual user has n messages, and returns their texts.
+func (s *Suite) Mails(user string, n int) []string {
+	s.tb.Helper()
+	s.Wait(fmt.Sprintf("%d messages for %s", n, user), func() bool { return len(Maildir(s.Mailbox(user))) >= n })
+	var texts []string
+	for _, f := range Maildir(s.Mailbox(user)) {
+		b, err := os.ReadFile(f)
+		check(s.tb, err)
+		texts = append(texts, string(b))
+	}
+	if len(texts) != n {
+		s.tb.Fatalf("%s has %d messages, not %d", user, len(texts), n)
+	}
+	return texts
+}
+
+// Queue lists the files of a channel's directory, subdirectories included.
+func (s *Suite) Queue(via, state string) []string {
+	a, _ := filepath.Glob(filepath.Join(s.Spool, via, state, "*"))
+	var files []string
+	for _, p := range a {
+		if st, err := os.Lstat(p); err == nil && st.IsDir() {
+			b, _ := filepath.Glob(p + "/*")
+			files = append(files, b...)
+		} else {
+			files = append(files, p)
+		}
+	}
+	return files
+}
+
+// freePort finds a port on loopback.
+func freePort(tb testing.TB) string {
+	tb.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	check(tb, err)
+	defer l.Close()
+	return l.Addr().String()
+}
