@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"postrider/internal/authd"
+	"postrider/internal/check"
 	"postrider/internal/config"
 	"postrider/internal/listen"
 	"postrider/internal/spool"
@@ -16,7 +17,7 @@ var commands = []struct {
 	name, help string
 	main       func(args []string) int
 }{
-	{"check", "report every error in configuration, tables and spool", config.CheckMain},
+	{"check", "report every error in configuration, tables and spool", check.Main},
 	{"show", "print what differs from the defaults", config.ShowMain},
 	{"user", "add, change, list and remove mail users", authd.UserMain},
 	{"spool", "check queue files, requeue an edited one", spool.Main},

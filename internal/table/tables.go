@@ -1,0 +1,48 @@
+package table
+
+import (
+	"os"
+	"time"
+
+	"postrider/internal/config"
+	"postrider/internal/problem"
+)
+
+// Options are common to all tables.
+type Options struct {
+	Report func(error)      // told of each new error once; nil = nobody
+	Now    func() time.Time // nil = time.Now
+}
+
+// Tables are those that a configuration names. They are replaced whole when it is read again.
+type Tables struct {
+	Aliases *Aliases
+	Users   *Users
+	Domains *Domains
+	Virtual *Virtual
+	Passwd  *Passwd
+}
+
+// Open makes the tables of a configuration; a file is read when it is first asked for.
+func Open(c *config.Config, o Options) *Tables {
+	accounts := Accounts{MailboxUser: c.MailboxUser, MailRoot: c.MailRoot, Origin: c.Origin, FirstValidUID: c.FirstValidUID}
+	if c.SingleUID {
+		accounts.Own = &Owner{uint32(os.Getuid()), uint32(os.Getgid())}
+	}
+	return &Tables{
+		Aliases: NewAliases(c.Tables.Aliases, o),
+		Users:   NewUsers(c.Tables.Users, accounts, o),
+		Domains: NewDomains(c.Tables.Domains, o),
+		Virtual: NewVirtual(c.Tables.Virtual, o),
+		Passwd:  NewPasswd(c.Tables.Passwd, o),
+	}
+}
+
+// Load reads all files now and returns everything wrong with them.
+func (t *Tables) Load() problem.List {
+	var problems problem.List
+	for _, load := range []func() problem.List{t.Aliases.Load, t.Users.Load, t.Domains.Load, t.Virtual.Load, t.Passwd.Load} {
+		problems = append(problems, load()...)
+	}
+	return problems
+}
