@@ -21,7 +21,7 @@ import (
 
 // ChannelOptions are what a Channel needs to know of its surroundings.
 type ChannelOptions struct {
-	AllowRemote bool   // work on NFS or FUSE all the same
+	AllowRemote bool // work on NFS or FUSE all the same
 	Log         *logline.Logger
 }
 
