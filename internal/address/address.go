@@ -92,8 +92,8 @@ func dropRoute(s string) (string, error) {
 }
 
 func parseMailbox(s string) (Address, string, error) {
-	if !utf8.ValidString(s) {
-		return Address{}, s, syntax("invalid UTF-8")
+	if !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return r >= 0x80 && r < 0xa0 }) {
+		return Address{}, s, syntax("invalid UTF-8 or a control character")
 	}
 	var a Address
 	var err error

@@ -35,7 +35,7 @@ func TestParsePath(t *testing.T) {
 		"", "alice@example.org", "<alice@example.org", "<a..b@example.org>", "<.a@example.org>", "<a.@example.org>",
 		"<a@b@c>", "<a b@example.org>", "<@example.org>", "<a@>", "<a@-x.example>", "<a@x..y>", "<a@x.>", `<"a@example.org>`,
 		"<\"a\x00\"@example.org>", "<a@[1.2.3]>", "<a@[2001:db8::1]>", "<a@[IPv6:1.2.3.4]>", "<a@[>", "<@a.example:>", "<@a.example>",
-		"<a\xff@example.org>", "<a@exa\rmple.org>", "<" + strings.Repeat("a", 300) + "@example.org>", "<a@" + strings.Repeat("a", 64) + ".org>", "< a@example.org>",
+		"<a\xff@example.org>", "<a@exa\rmple.org>", "<" + strings.Repeat("a", 300) + "@example.org>", "<a@" + strings.Repeat("a", 64) + ".org>", "< a@example.org>", "<a\u0085b@example.org>", "<\"a\u009fb\"@example.org>",
 	} {
 		if a, _, err := ParsePath(in); err == nil {
 			t.Errorf("ParsePath(%q) = %q, want an error", in, a)

@@ -21,7 +21,7 @@ func full() *Envelope {
 			{Addr: address.Address{Local: "bob", Domain: "example.net"}, Via: Remote, Notify: []string{"failure", "delay"}, ORcpt: "rfc822;bob@example.net", Line: 3},
 			{Addr: address.Address{Local: "root"}, Via: Local, Orig: address.Address{Local: "admin", Domain: "example.org"}, Line: 4, Extra: []string{"k=v"}},
 		},
-		Client: Client{Name: "mail.example.org", IP: netip.MustParseAddr("192.0.2.1"), Helo: "he lo\r\nto: <evil@example.org>", Proto: "ESMTPS", Auth: "alice", TLS: "TLSv1.3"},
+		Client: Client{Name: "mail.example.org", IP: netip.MustParseAddr("192.0.2.1"), Helo: "he lo to: <evil@example.org>", Proto: "ESMTPS", Auth: "alice", TLS: "TLSv1.3"},
 		Origin: OriginAuth, UID: 0, Parent: id, Hold: "looks odd", Score: "1.5",
 		Time:  time.UnixMicro(1760000000123456),
 		Extra: []string{"future: something"},
@@ -45,7 +45,7 @@ func TestForm(t *testing.T) {
 	want := `from: <"a \"b"@example.org> ret=hdrs envid=x+20y+3D+2B body=8bitmime smtputf8 requiretls later=1
 to: <bob@example.net> via=remote notify=failure,delay orcpt=rfc822;bob@example.net
 to: <root> via=local orig=admin@example.org k=v
-client: mail.example.org [192.0.2.1] helo=he+20lo+0D+0Ato:+20<evil@example.org> proto=ESMTPS auth=alice tls=TLSv1.3
+client: mail.example.org [192.0.2.1] helo=he+20lo+20to:+20<evil@example.org> proto=ESMTPS auth=alice tls=TLSv1.3
 origin: auth uid=0 parent=0123456789bcdfgh hold=looks+20odd score=1.5
 time: 1760000000.123456
 future: something
@@ -98,7 +98,8 @@ func TestParseRefuses(t *testing.T) {
 		{"from: <", "from: "}, {"via=remote", "via=elsewhere"}, {" via=local", ""}, {"origin: auth", "origin: root"}, {"uid=0", "uid=-1"}, {"parent=0", "parent=a"},
 		{"time: 1760000000.123456", "time: now"}, {"time: 1760000000.123456\n", ""}, {"<root>", "<>"}, {"envid=x+20", "envid=x+2"}, {"future: something", "future"},
 		{"future: something", "time: 1760000000.123456"}, {"ret=hdrs", "ret=h\x01"}, {"ret=hdrs", "ret=\xff"}, {"\n\n", "\n"}, {"\n\n", "\n\nmore"}, {"future", strings.Repeat("x", MaxLine)},
-		{"> ret", ">ret"}, {"[192.0.2.1]", "[192.0.2]"}, {" ret=hdrs", "  ret=hdrs"},
+		{"> ret", ">ret"}, {"[192.0.2.1]", "[192.0.2]"}, {" ret=hdrs", "  ret=hdrs"}, {"ret=hdrs", "ret=all"}, {"notify=failure", "notify=,,,,"}, {"ret=hdrs", strings.Repeat("x ", maxWords) + "x"},
+		{"envid=x+20y", "envid=x+0D+0Ay"}, {"future: something\n", strings.Repeat("future: x\n", maxExtra+1)},
 	} {
 		s := strings.Replace(good, c[0], c[1], 1)
 		if e, err := Parse(id, []byte(s)); s == good || err == nil {

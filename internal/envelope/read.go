@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,8 +18,10 @@ import (
 // Bounds of what is read.
 const (
 	MaxLine       = 8 << 10  // octets of an envelope line
-	MaxSize       = 64 << 20 // octets of an envelope
-	MaxRecipients = 500_000
+	MaxSize       = 32 << 20 // octets of an envelope
+	MaxRecipients = 100_000
+	maxWords      = 32 // parameters of a line
+	maxExtra      = 64 // lines of a later version
 )
 
 // ErrBlank is a line 1 that was never filled in: the message was not accepted.
@@ -133,7 +136,7 @@ func Parse(id string, b []byte) (*Envelope, error) {
 }
 
 func (e *Envelope) parseLine(l string, n int, seen map[string]bool) (err error) {
-	if !utf8.ValidString(l) || strings.ContainsFunc(l, func(r rune) bool { return r < ' ' || r >= 0x7f && r < 0xa0 }) {
+	if !utf8.ValidString(l) || strings.ContainsFunc(l, isControl) {
 		return syntax("control character or invalid UTF-8")
 	}
 	key, value, ok := strings.Cut(l, ": ")
@@ -143,10 +146,13 @@ func (e *Envelope) parseLine(l string, n int, seen map[string]bool) (err error) 
 	if key == "to" {
 		return e.parseRecipient(value, n)
 	}
-	if seen[key] && (key == "from" || key == "client" || key == "origin" || key == "time") {
-		return syntax("second %s line", key)
+	switch key {
+	case "from", "client", "origin", "time":
+		if seen[key] {
+			return syntax("second %s line", key)
+		}
+		seen[key] = true
 	}
-	seen[key] = true
 	switch key {
 	case "from":
 		e.From, err = parseSender(value)
@@ -157,6 +163,9 @@ func (e *Envelope) parseLine(l string, n int, seen map[string]bool) (err error) 
 	case "time":
 		e.Time, err = parseTime(value)
 	default:
+		if len(e.Extra) == maxExtra {
+			return syntax("more than %d unknown lines", maxExtra)
+		}
 		e.Extra = append(e.Extra, l)
 	}
 	return err
@@ -179,7 +188,8 @@ func (e *Envelope) parseRecipient(s string, n int) error {
 		case "via":
 			r.Via = Via(value)
 		case "notify":
-			r.Notify = strings.Split(value, ",")
+			r.Notify = strings.SplitN(value, ",", 4)
+			return true, oneOf(r.Notify, "never", "success", "failure", "delay")
 		case "orcpt":
 			r.ORcpt = value
 		case "orig":
@@ -207,10 +217,12 @@ func parseSender(s string) (f Sender, err error) {
 		switch key {
 		case "ret":
 			f.Ret = value
+			return true, oneOf([]string{value}, "full", "hdrs")
 		case "envid":
 			f.EnvID = value
 		case "body":
 			f.Body = value
+			return true, oneOf([]string{value}, "7bit", "8bitmime")
 		case "smtputf8":
 			f.SMTPUTF8 = true
 		case "requiretls":
@@ -285,17 +297,28 @@ func (e *Envelope) parseOrigin(s string) error {
 	}, nil)
 }
 
+// oneOf refuses words that are not in a list.
+func oneOf(words []string, list ...string) error {
+	for _, w := range words {
+		if !slices.Contains(list, w) {
+			return syntax("%.20q is none of %v", w, list)
+		}
+	}
+	return nil
+}
+
 // params reads ` key=value` words; what known does not know goes to extra.
 func params(s string, known func(key, value string) (bool, error), extra *[]string) error {
-	for s != "" {
-		if s[0] != ' ' {
-			return syntax("no blank before %.20q", s)
+	for n := 0; s != ""; n++ {
+		if s[0] != ' ' || n == maxWords {
+			return syntax("no parameter, or too many, at %.20q", s)
 		}
-		var word string
-		word, s, _ = strings.Cut(s[1:], " ")
-		if s != "" {
-			s = " " + s
+		end := strings.IndexByte(s[1:], ' ') + 1
+		if end == 0 {
+			end = len(s)
 		}
+		word := s[1:end]
+		s = s[end:]
 		key, enc, _ := strings.Cut(word, "=")
 		if key == "" {
 			return syntax("empty parameter")
@@ -303,6 +326,9 @@ func params(s string, known func(key, value string) (bool, error), extra *[]stri
 		value, err := xtext.Decode(enc)
 		if err != nil {
 			return fmt.Errorf("%s: %w", key, err)
+		}
+		if strings.ContainsFunc(value, isControl) || !utf8.ValidString(value) {
+			return syntax("%s: control character", key)
 		}
 		ok, err := known(key, value)
 		if err != nil {
@@ -314,6 +340,8 @@ func params(s string, known func(key, value string) (bool, error), extra *[]stri
 	}
 	return nil
 }
+
+func isControl(r rune) bool { return r < ' ' || r >= 0x7f && r < 0xa0 }
 
 func parseTime(s string) (time.Time, error) {
 	sec, frac, ok := strings.Cut(s, ".")

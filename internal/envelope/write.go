@@ -2,6 +2,7 @@ package envelope
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -107,8 +108,8 @@ func (c *Client) append(b []byte) []byte {
 	return append(b, '\n')
 }
 
-// appendPath writes `<path>`. No address that the address package made holds a control character; an address from
-// elsewhere that does must not break the line.
+// appendPath writes `<path>`. No address that the address package made holds a control character; one from elsewhere that
+// does must not break the line. Same finds it out.
 func appendPath(b []byte, a address.Address) []byte {
 	return append(append(append(b, '<'), clean(a.String())...), '>')
 }
@@ -118,7 +119,7 @@ func param(b []byte, key, value string) []byte {
 		return b
 	}
 	b = append(append(append(b, ' '), key...), '=')
-	return xtext.Append(b, value)
+	return xtext.Append(b, clean(value))
 }
 
 func appendExtra(b []byte, words []string) []byte {
@@ -130,11 +131,18 @@ func appendExtra(b []byte, words []string) []byte {
 
 func clean(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 {
+		if isControl(r) {
 			return '?'
 		}
 		return r
 	}, strings.ToValidUTF8(s, "?"))
+}
+
+// Same says whether two envelopes name the same sender and the same recipients for the same channels.
+func (e *Envelope) Same(o *Envelope) bool {
+	return e.From.Addr == o.From.Addr && slices.EqualFunc(e.To, o.To, func(a, b Recipient) bool {
+		return a.Addr == b.Addr && a.Via == b.Via && a.Line == b.Line
+	})
 }
 
 // appendTime writes epoch seconds with six decimals.

@@ -161,7 +161,7 @@ func (b *body) refuse(err error) {
 // excess is how many times its limit a refused body may be long before the peer is given up.
 const excess = 8
 
-func (b *body) tooMuch() bool { return b.n > excess*b.limit+skipLimit }
+func (b *body) tooMuch() bool { return (b.n-skipLimit)/excess > b.limit }
 
 // CopyDot reads a message up to CRLF.CRLF, takes off the stuffed dots and writes it to dst in wire form (RFC 5321 §4.5.2). It
 // returns the octets of the message. ErrTooBig (more than limit), ErrBareEOL and errors of dst come after the message has

@@ -21,7 +21,8 @@ import (
 
 // ChannelOptions are what a Channel needs to know of its surroundings.
 type ChannelOptions struct {
-	AllowRemote bool // work on NFS or FUSE all the same
+	AllowRemote bool  // work on NFS or FUSE all the same
+	MessageSize int64 // largest message that smtpd takes today, octets; 0 = unknown
 	Log         *logline.Logger
 }
 
@@ -33,17 +34,20 @@ type Channel struct {
 	lock *os.File
 	dirs map[string]*os.File // new, cur, log, hold, bad
 	dirt *dirt
-	smtp uint32 // smtpd's uid, the owner of stage/
+	smtp uint32    // smtpd's uid, the owner of stage/
+	born time.Time // what is older may have been delivered before
 
 	mu     sync.Mutex
-	busy   map[string]bool // ids of open items
-	warned map[string]bool // names in new/ that were logged
+	busy   map[string]bool     // ids of open items
+	warned map[string]bool     // names in new/ that were logged
+	lost   map[string]*journal // of closed items, where the disk did not take them
+	recent recentIDs
 }
 
 // OpenChannel takes the channel for this process; ErrLocked if another has it.
 func OpenChannel(root string, via envelope.Via, o ChannelOptions) (*Channel, error) {
 	c := &Channel{opt: o, via: via, root: filepath.Join(root, string(via)), dirs: make(map[string]*os.File, 5),
-		busy: make(map[string]bool), warned: make(map[string]bool)}
+		busy: make(map[string]bool), warned: make(map[string]bool), lost: make(map[string]*journal), born: time.Now()}
 	if err := c.open(); err != nil {
 		c.closeFiles()
 		return nil, fmt.Errorf("open channel %s: %w", c.root, err)
@@ -144,18 +148,35 @@ type Item struct {
 	Size     int64 // octets of the message
 	CRC      uint32
 
-	c       *Channel
-	f       *os.File
-	offset  int64
+	c      *Channel
+	f      *os.File
+	offset int64
+	closed bool
+
+	mu      sync.Mutex
 	journal journal
-	closed  bool
 }
 
 // File is the queue file and where in it the message lies.
 func (i *Item) File() (f *os.File, offset, size int64) { return i.f, i.offset, i.Size }
 
-// Body reads the message from its start.
-func (i *Item) Body() io.Reader { return io.NewSectionReader(i.f, i.offset, i.Size) }
+// Body reads the message from its start. If somebody cut the file off meanwhile it ends with io.ErrUnexpectedEOF.
+func (i *Item) Body() io.Reader {
+	return &wholeReader{io.NewSectionReader(i.f, i.offset, i.Size), i.Size}
+}
+
+type wholeReader struct {
+	r    io.Reader
+	left int64
+}
+
+func (w *wholeReader) Read(p []byte) (int, error) {
+	n, err := w.r.Read(p)
+	if w.left -= int64(n); err == io.EOF && w.left > 0 {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
+}
 
 // Close gives the item back. It stays in the queue as it is.
 func (i *Item) Close() error {
@@ -165,6 +186,11 @@ func (i *Item) Close() error {
 	i.closed = true
 	i.c.mu.Lock()
 	delete(i.c.busy, i.Name.ID)
+	if i.journal.lost {
+		i.c.lost[i.Name.ID] = &i.journal
+	} else {
+		delete(i.c.lost, i.Name.ID)
+	}
 	i.c.mu.Unlock()
 	return i.f.Close()
 }
@@ -210,31 +236,138 @@ func (c *Channel) pickup(name, id string, fresh bool, dest func(*envelope.Envelo
 	if err != nil {
 		return nil, err
 	}
-	i, err := c.item(f, id)
+	i, err := c.take(f, name, id, fresh, dest)
 	if err != nil {
 		f.Close()
 		if errors.Is(err, errContent) || errors.Is(err, envelope.ErrBlank) {
-			c.toBad("new", name, id, err)
-			return nil, ErrSkip
+			return nil, errors.Join(ErrSkip, c.toBad("new", name, id, err))
 		}
 		return nil, err
 	}
-	i.Again = !fresh
-	_, moved := ParseName(name)
-	if i.Envelope.Hold != "" && !moved {
-		f.Close()
-		return nil, c.holdNew(name, i, dest)
-	}
-	i.Name = Name{time.Now().Unix(), id, EscapeDest(dest(i.Envelope))}
-	if !fresh {
-		c.dropOld(id)
-	}
-	if err := unix.Renameat2(c.fd("new"), name, c.fd("cur"), curPath(i.Name), unix.RENAME_NOREPLACE); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("pick up %s: %w", id, err)
-	}
 	fault.Point("pickup.renamed")
 	return i, nil
+}
+
+// take judges an open file of new/ and moves it to cur/ or hold/.
+func (c *Channel) take(f *os.File, name, id string, fresh bool, dest func(*envelope.Envelope) string) (*Item, error) {
+	i, err := c.item(f, id)
+	if err != nil {
+		return nil, err
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return nil, fmt.Errorf("pick up %s: %w", id, err)
+	}
+	i.Again = !fresh || time.Unix(st.Ctim.Unix()).Before(c.born)
+	old, err := c.entriesOf(id, fresh)
+	if err != nil {
+		return nil, fmt.Errorf("pick up %s: %w", id, err)
+	}
+	for _, path := range old {
+		if !c.sameMessage(path, i, st.Ino) {
+			return nil, fmt.Errorf("%w: another message of that id is in %s", errContent, path)
+		}
+	}
+	i.Name = Name{time.Now().Unix(), id, EscapeDest(dest(i.Envelope))}
+	if _, moved := ParseName(name); i.Envelope.Hold != "" && !moved {
+		return nil, c.holdNew(name, i)
+	}
+	if err := c.toCur(name, i, st); err != nil {
+		return nil, err
+	}
+	for _, path := range old {
+		if filepath.Base(path) != i.Name.String() || filepath.Base(filepath.Dir(path)) == "hold" {
+			os.Remove(filepath.Join(c.root, path))
+		}
+	}
+	i.Again = i.Again || len(old) > 0
+	return i, nil
+}
+
+// toCur moves a name of new/ to cur/ and makes sure that what came there is the file that was judged.
+func (c *Channel) toCur(name string, i *Item, judged unix.Stat_t) error {
+	to := curPath(i.Name)
+	err := unix.Renameat2(c.fd("new"), name, c.fd("cur"), to, unix.RENAME_NOREPLACE)
+	if err == unix.EEXIST { // the same second: the same message, as was made sure of
+		err = unix.Renameat(c.fd("new"), name, c.fd("cur"), to)
+	}
+	if err != nil {
+		return fmt.Errorf("pick up %s: %w", i.Name.ID, err)
+	}
+	var st unix.Stat_t
+	if err := unix.Fstatat(c.fd("cur"), to, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return fmt.Errorf("pick up %s: %w", i.Name.ID, err)
+	}
+	if st.Ino != judged.Ino || st.Dev != judged.Dev {
+		return errors.Join(ErrSkip, c.toBad("cur", to, i.Name.ID, errors.New("changed while it was picked up")))
+	}
+	return nil
+}
+
+// entriesOf lists the entries of an id in cur/ and hold/, as paths below the channel. An id that was made a moment ago can
+// only be there if this process put it there a moment ago, so the directories are not read for it.
+func (c *Channel) entriesOf(id string, fresh bool) ([]string, error) {
+	made, err := IDTime(id)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	known := c.addRecent(id, now)
+	if fresh && !known && made.After(c.born) && now.Sub(made) < recentSpan && !made.After(now) {
+		return nil, nil
+	}
+	var found []string
+	for _, dir := range []string{"cur/" + Hash(id), "hold"} {
+		if err := eachName(filepath.Join(c.root, dir), func(s string) error {
+			if n, ok := ParseName(s); ok && n.ID == id {
+				found = append(found, dir+"/"+s)
+			}
+			return nil
+		}); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+// sameMessage says whether an entry is the file that was picked up, or a copy of it.
+func (c *Channel) sameMessage(path string, i *Item, ino uint64) bool {
+	f, err := os.OpenFile(filepath.Join(c.root, path), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	defer f.Close()
+	var st unix.Stat_t
+	if unix.Fstat(int(f.Fd()), &st) == nil && st.Ino == ino {
+		return true
+	}
+	head := make([]byte, envelope.Line1Size)
+	f.ReadAt(head, 0)
+	l, err := envelope.ParseLine1(head)
+	return err == nil && l == envelope.Line1{ID: i.Envelope.ID, Size: i.Size, Env: i.offset, CRC: i.CRC}
+}
+
+// recentSpan is how long picked-up ids are remembered, at least.
+const recentSpan = 15 * time.Second
+
+// recentIDs are the ids of the last one or two spans.
+type recentIDs struct {
+	began     time.Time
+	now, then map[string]struct{}
+}
+
+// addRecent remembers an id and says whether it was known.
+func (c *Channel) addRecent(id string, now time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r := &c.recent
+	if r.now == nil || now.Sub(r.began) >= recentSpan || now.Before(r.began) {
+		c.recent = recentIDs{began: now, now: make(map[string]struct{}), then: r.now}
+	}
+	_, a := r.now[id]
+	_, b := r.then[id]
+	r.now[id] = struct{}{}
+	return a || b
 }
 
 // openNew opens what lies in new/ under that name, if it is a regular file of an owner that may put files there.
@@ -274,7 +407,7 @@ const maxWarned = 10_000
 
 func (c *Channel) skip(name, why string) error {
 	c.mu.Lock()
-	known := c.warned[name] || len(c.warned) >= maxWarned || strings.HasPrefix(name, ".probe.")
+	known := c.warned[name] || len(c.warned) >= maxWarned || strings.HasPrefix(name, probePrefix)
 	if !known {
 		c.warned[name] = true
 	}
@@ -287,7 +420,7 @@ func (c *Channel) skip(name, why string) error {
 
 // item reads an open queue file.
 func (c *Channel) item(f *os.File, id string) (*Item, error) {
-	q, err := verify(f)
+	q, err := verify(f, c.maxFile())
 	if err != nil {
 		return nil, err
 	}
@@ -304,48 +437,48 @@ func (c *Channel) item(f *os.File, id string) (*Item, error) {
 	return i, nil
 }
 
-func (c *Channel) holdNew(name string, i *Item, dest func(*envelope.Envelope) string) error {
-	to := Name{time.Now().Unix(), i.Envelope.ID, EscapeDest(dest(i.Envelope))}
-	if err := unix.Renameat2(c.fd("new"), name, c.fd("hold"), to.String(), unix.RENAME_NOREPLACE); err != nil {
-		return fmt.Errorf("hold %s: %w", to.ID, err)
+// maxFile is the most octets that a queue file has. Twice today's limit: it may have been lowered while mail was queued.
+func (c *Channel) maxFile() int64 {
+	if c.opt.MessageSize <= 0 || c.opt.MessageSize > maxFile/2 {
+		return maxFile
 	}
-	c.opt.Log.Log(logline.Queue{ID: to.ID, Action: "hold", Text: i.Envelope.Hold})
+	return max(2*c.opt.MessageSize, 256<<20) + envelope.MaxSize
+}
+
+func (c *Channel) holdNew(name string, i *Item) error {
+	if err := unix.Renameat2(c.fd("new"), name, c.fd("hold"), i.Name.String(), unix.RENAME_NOREPLACE); err != nil {
+		return fmt.Errorf("hold %s: %w", i.Name.ID, err)
+	}
+	c.opt.Log.Log(logline.Queue{ID: i.Name.ID, Action: "hold", Text: i.Envelope.Hold})
 	return ErrHeld
 }
 
-// dropOld removes the entries of an id that comes back: the name that was moved to new/ replaces them.
-func (c *Channel) dropOld(id string) {
-	for _, dir := range []string{"cur/" + Hash(id), "hold"} {
-		names, err := readNames(filepath.Join(c.root, dir))
-		if err != nil {
-			continue
-		}
-		for _, s := range names {
-			if n, ok := ParseName(s); ok && n.ID == id {
-				os.Remove(filepath.Join(c.root, dir, s))
-			}
-		}
-	}
-}
-
-func readNames(dir string) ([]string, error) {
-	d, err := os.Open(dir)
+// toBad keeps a file that failed its checks. A journal goes along only out of cur/, and only when no other entry could own it.
+func (c *Channel) toBad(dir, name, id string, why error) error {
+	to, err := c.moveToBad(dir, name)
 	if err != nil {
-		return nil, err
+		c.opt.Log.Error("%s: damaged queue file %s/%s cannot be moved to bad/: %v", id, dir, name, err)
+		return fmt.Errorf("keep %s in bad/: %w", id, err)
 	}
-	defer d.Close()
-	return d.Readdirnames(-1)
+	if dir == "cur" {
+		if others, err := c.entriesOf(id, false); err == nil && len(others) == 0 {
+			unix.Renameat2(c.fd("log"), Hash(id)+"/"+id, c.fd("bad"), id+".log", unix.RENAME_NOREPLACE)
+		}
+	}
+	c.opt.Log.Error("%s: %s/bad/%s: kept, not delivered: %v", id, c.root, to, why)
+	return nil
 }
 
-// toBad keeps a file that failed its checks, its journal too.
-func (c *Channel) toBad(dir, name, id string, why error) {
-	to := filepath.Base(name)
-	if err := unix.Renameat2(c.fd(dir), name, c.fd("bad"), to, unix.RENAME_NOREPLACE); err != nil {
-		c.opt.Log.Error("%s: damaged queue file %s/%s cannot be moved to bad/: %v", id, dir, name, err)
-		return
+func (c *Channel) moveToBad(dir, name string) (to string, err error) {
+	base := filepath.Base(name)
+	to = base
+	for n := 1; n < 1000; n++ {
+		if err = unix.Renameat2(c.fd(dir), name, c.fd("bad"), to, unix.RENAME_NOREPLACE); err != unix.EEXIST {
+			return to, err
+		}
+		to = fmt.Sprintf("%s.%d", base, n)
 	}
-	unix.Renameat2(c.fd("log"), Hash(id)+"/"+id, c.fd("bad"), id+".log", unix.RENAME_NOREPLACE)
-	c.opt.Log.Error("%s: %s/bad/%s: kept, not delivered: %v", id, c.root, to, why)
+	return to, err
 }
 
 // Scan calls fn with every name in cur/, in no order. It is meant for a start: files are not opened.
@@ -404,16 +537,18 @@ func (c *Channel) Open(n Name) (*Item, error) {
 
 func (c *Channel) openCur(n Name) (*Item, error) {
 	fd, err := unix.Openat(c.fd("cur"), curPath(n), unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err == unix.ELOOP {
+		return nil, errors.Join(ErrSkip, c.toBad("cur", curPath(n), n.ID, err))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", n.ID, err)
 	}
 	f := os.NewFile(uintptr(fd), n.String())
-	i, err := c.item(f, n.ID)
+	i, err := c.itemOfCur(f, n)
 	if err != nil {
 		f.Close()
 		if errors.Is(err, errContent) || errors.Is(err, envelope.ErrBlank) {
-			c.toBad("cur", curPath(n), n.ID, err)
-			return nil, ErrSkip
+			return nil, errors.Join(ErrSkip, c.toBad("cur", curPath(n), n.ID, err))
 		}
 		return nil, err
 	}
@@ -421,11 +556,22 @@ func (c *Channel) openCur(n Name) (*Item, error) {
 	return i, nil
 }
 
-// Done removes a message from the queue; its directory is synced, and its journal removed, within a second.
+func (c *Channel) itemOfCur(f *os.File, n Name) (*Item, error) {
+	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
+		return nil, fmt.Errorf("%w: not a regular file", errContent)
+	}
+	return c.item(f, n.ID)
+}
+
+// Done removes a message from the queue; its directory is synced, and its journal removed, within a second. If somebody
+// moved the file away meanwhile, the journal says that all was done, for when it comes back.
 func (c *Channel) Done(i *Item) error {
 	defer i.Close()
 	err := unix.Unlinkat(c.fd("cur"), curPath(i.Name), 0)
-	if err != nil && err != unix.ENOENT {
+	if err == unix.ENOENT {
+		return c.finishMoved(i)
+	}
+	if err != nil {
 		return fmt.Errorf("remove %s: %w", i.Name.ID, err)
 	}
 	fault.Point("done.unlinked")
@@ -433,10 +579,21 @@ func (c *Channel) Done(i *Item) error {
 	return nil
 }
 
+func (c *Channel) finishMoved(i *Item) error {
+	sent := Result{Status: Sent}
+	for _, r := range i.Pending() {
+		sent.Lines = append(sent.Lines, r.Line)
+	}
+	return c.Record(i, sent)
+}
+
+// maxDue is the last second that ten digits hold.
+const maxDue = 9_999_999_999
+
 // Defer gives a message its next attempt.
 func (c *Channel) Defer(i *Item, due time.Time) error {
 	defer i.Close()
-	to := Name{due.Unix(), i.Name.ID, i.Name.Dest}
+	to := Name{min(max(due.Unix(), 0), maxDue), i.Name.ID, i.Name.Dest}
 	if to == i.Name {
 		return nil
 	}
@@ -459,43 +616,46 @@ func (c *Channel) Hold(i *Item) error {
 // Bad keeps a message that cannot be delivered for a reason that lies in its file.
 func (c *Channel) Bad(i *Item, why error) error {
 	defer i.Close()
-	c.toBad("cur", curPath(i.Name), i.Name.ID, why)
-	return nil
+	return c.toBad("cur", curPath(i.Name), i.Name.ID, why)
 }
 
-// rescanEvery is how long a message in new/ waits when no hint of it came.
-const rescanEvery = 30 * time.Second
+// rescanEvery is how long a message in new/ waits when no hint of it came; scanPause is between two scans that hints ask for.
+const (
+	rescanEvery = 30 * time.Second
+	scanPause   = time.Second
+)
 
 // Watch calls found with names that appear in new/, those already there first, until ctx ends. Hints of the kernel only make it
 // quick: what they miss is found by the next scan. A name may be reported more than once.
 func (c *Channel) Watch(ctx context.Context, found func(name string)) error {
-	w := newWatcher(c.dirs["new"].Name(), c.opt.Log)
+	dir := c.dirs["new"].Name()
+	w := newWatcher(dir, c.opt.Log)
 	defer func() { w.close() }()
-	tick := time.NewTicker(w.every(rescanEvery))
+	tick := time.NewTimer(0) // when to scan next
 	defer tick.Stop()
-	scan := func() {
-		if err := eachName(c.dirs["new"].Name(), func(s string) error { found(s); return ctx.Err() }); err != nil && ctx.Err() == nil {
-			c.opt.Log.Error("scan %s: %v", c.dirs["new"].Name(), err)
-		}
-	}
-	scan()
+	var scanned time.Time
+	soon := func() { tick.Reset(max(0, scanPause-time.Since(scanned))) }
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case name, ok := <-w.names:
-			if !ok {
+			switch {
+			case !ok:
 				w.close()
-				w = newWatcher(c.dirs["new"].Name(), c.opt.Log)
-				tick.Reset(w.every(rescanEvery))
-				scan()
-			} else if name == "" {
-				scan()
-			} else {
+				w = newWatcher(dir, c.opt.Log)
+				soon()
+			case name == "":
+				soon()
+			default:
 				found(name)
 			}
 		case <-tick.C:
-			scan()
+			if err := eachName(dir, func(s string) error { found(s); return ctx.Err() }); err != nil && ctx.Err() == nil {
+				c.opt.Log.Error("scan %s: %v", dir, err)
+			}
+			scanned = time.Now()
+			tick.Reset(w.every(rescanEvery))
 		}
 	}
 }

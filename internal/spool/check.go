@@ -136,7 +136,7 @@ func verifyPath(path string) (contents, error) {
 	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
 		return contents{}, fmt.Errorf("%w: not a regular file", errContent)
 	}
-	return verify(f)
+	return verify(f, maxFile)
 }
 
 func requeueMain(cfg *config.Config, paths []string) int {
@@ -246,13 +246,12 @@ func readEdited(f *os.File) (edited, error) {
 func (e *edited) unsent(via envelope.Via, path string) []envelope.Recipient {
 	var j journal
 	if e.intact {
-		log := filepath.Join(filepath.Dir(filepath.Dir(path)), "log", Hash(e.env.ID), e.env.ID)
-		if known, err := readJournal(log, e.env.ID, e.line1.CRC); err == nil {
+		entry := Entry{Via: via, State: State(filepath.Base(filepath.Dir(path))), Name: Name{ID: e.env.ID}, Path: path}
+		if known, err := readJournal(entry.journalPath(), e.env.ID, e.line1.CRC); err == nil {
 			j = known
 		}
 	}
-	info := Info{Envelope: e.env, via: via, journal: j}
-	return info.Pending()
+	return j.pending(e.env, via)
 }
 
 // wireForm turns bare line feeds, which editors write, into CRLF.

@@ -1,8 +1,11 @@
 package spool
 
 import (
+	"errors"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,19 +25,20 @@ type dirt struct {
 	journals []string        // ids
 	due      chan struct{}   // something was added to clean dirt
 	quit     chan struct{}
-	over     chan struct{}
+	over     sync.WaitGroup
 }
 
 // syncDelay is how long a removal may stay in memory.
 const syncDelay = 700 * time.Millisecond
 
 func newDirt(c *Channel) *dirt {
-	d := &dirt{c: c, dirs: make(map[string]bool), due: make(chan struct{}, 1), quit: make(chan struct{}), over: make(chan struct{})}
+	d := &dirt{c: c, dirs: make(map[string]bool), due: make(chan struct{}, 1), quit: make(chan struct{})}
 	var st unix.Statfs_t
 	if unix.Fstatfs(c.fd("cur"), &st) == nil {
 		d.btrfs = st.Type == unix.BTRFS_SUPER_MAGIC
 	}
-	go d.run()
+	d.over.Go(d.run)
+	d.over.Go(d.sweep)
 	return d
 }
 
@@ -45,6 +49,10 @@ func (d *dirt) add(id string, journal bool) {
 		d.journals = append(d.journals, id)
 	}
 	d.mu.Unlock()
+	d.wake()
+}
+
+func (d *dirt) wake() {
 	select {
 	case d.due <- struct{}{}:
 	default:
@@ -52,9 +60,6 @@ func (d *dirt) add(id string, journal bool) {
 }
 
 func (d *dirt) run() {
-	defer close(d.over)
-	sweep := time.NewTicker(sweepEvery)
-	defer sweep.Stop()
 	for {
 		select {
 		case <-d.due:
@@ -63,8 +68,6 @@ func (d *dirt) run() {
 			case <-d.quit:
 			}
 			d.sync()
-		case <-sweep.C:
-			d.c.sweepJournals(time.Now())
 		case <-d.quit:
 			d.sync()
 			return
@@ -72,12 +75,27 @@ func (d *dirt) run() {
 	}
 }
 
-func (d *dirt) close() {
-	close(d.quit)
-	<-d.over
+// sweep looks for journals without a message from time to time.
+func (d *dirt) sweep() {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			d.c.sweepJournals(time.Now())
+		case <-d.quit:
+			return
+		}
+	}
 }
 
-// sync makes the removals durable. A directory that cannot be synced keeps the journals: removing them is never urgent.
+func (d *dirt) close() {
+	close(d.quit)
+	d.over.Wait()
+}
+
+// sync makes the removals durable, and then removes the journals. What cannot be synced now is tried again, with all
+// journals kept: removing them is never urgent.
 func (d *dirt) sync() {
 	d.mu.Lock()
 	dirs, journals := d.dirs, d.journals
@@ -86,9 +104,13 @@ func (d *dirt) sync() {
 	if len(dirs) == 0 {
 		return
 	}
-	if err := d.syncDirs(dirs); err != nil {
+	failed, err := d.syncDirs(dirs)
+	if err != nil {
 		d.c.opt.Log.Error("%s: fsync of cur/ after removals: %v; messages delivered now may come again after a power cut", d.c.root, err)
-		return // orphan journals are swept later
+		if !errors.Is(err, unix.EIO) { // which is not asked twice; orphan journals are swept later
+			d.again(failed, journals)
+		}
+		return
 	}
 	fault.Point("done.synced")
 	for _, id := range journals {
@@ -99,20 +121,37 @@ func (d *dirt) sync() {
 	}
 }
 
-func (d *dirt) syncDirs(dirs map[string]bool) error {
+func (d *dirt) again(dirs []string, journals []string) {
+	d.mu.Lock()
+	for _, name := range dirs {
+		d.dirs[name] = true
+	}
+	d.journals = append(d.journals, journals...)
+	d.mu.Unlock()
+	d.wake()
+}
+
+// syncDirs returns the directories that were not synced and the last reason.
+func (d *dirt) syncDirs(dirs map[string]bool) (failed []string, err error) {
 	if d.btrfs { // there an fsync of a directory does not bring its removals along
-		return unix.Syncfs(d.c.fd("cur"))
+		if err := unix.Syncfs(d.c.fd("cur")); err != nil {
+			return slices.Collect(maps.Keys(dirs)), err
+		}
+		return nil, nil
 	}
 	for name := range dirs {
-		f, err := os.Open(filepath.Join(d.c.dirs["cur"].Name(), name))
-		if err != nil {
-			return err
-		}
-		err = f.Sync()
-		f.Close()
-		if err != nil {
-			return err
+		if e := syncDir(filepath.Join(d.c.dirs["cur"].Name(), name)); e != nil {
+			failed, err = append(failed, name), e
 		}
 	}
-	return nil
+	return failed, err
+}
+
+func syncDir(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Sync()
 }

@@ -23,14 +23,20 @@ type contents struct {
 // readBuffers hold the start of a queue file: all of most.
 var readBuffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
 
-// verify reads a queue file and checks its size, its CRC and its envelope. Errors of reading are returned as they are; what
-// is wrong with the file wraps errContent or is envelope.ErrBlank.
-func verify(f *os.File) (contents, error) {
+// maxFile bounds a queue file whose reader knows no better: a sparse file of a terabyte costs its maker nothing.
+const maxFile = 4 << 30
+
+// verify reads a queue file of at most max octets and checks its size, its CRC and its envelope. Errors of reading are
+// returned as they are; what is wrong with the file wraps errContent or is envelope.ErrBlank.
+func verify(f *os.File, max int64) (contents, error) {
 	buf := readBuffers.Get().(*[]byte)
 	defer readBuffers.Put(buf)
 	c, head, err := readHead(f, *buf)
 	if err != nil {
 		return c, err
+	}
+	if c.line1.Env+c.line1.Size > max {
+		return c, fmt.Errorf("%w: %d octets, more than any message has", errContent, c.line1.Env+c.line1.Size)
 	}
 	sum := crcOf(head)
 	n := int64(len(head))

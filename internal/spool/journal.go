@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,16 +26,19 @@ import (
 // Status is what became of a recipient.
 type Status string
 
-// All but Deferred and Reported are final. Reported says that the sender has been told.
+// Sent, Failed, Expired and Forwarded are final. Delayed and Reported are no results: they say what the sender has been told.
 const (
 	Sent      Status = "sent"
 	Deferred  Status = "deferred"
 	Failed    Status = "failed"
 	Expired   Status = "expired"
 	Forwarded Status = "forwarded"
-	Delayed   Status = "delayed" // the sender was told that it takes longer
-	Reported  Status = "reported"
+	Delayed   Status = "delayed"  // the sender was told that it takes longer
+	Reported  Status = "reported" // the sender was told that it failed
 )
+
+// all statuses; anything else makes a record unreadable.
+var all = []Status{Sent, Deferred, Failed, Expired, Forwarded, Delayed, Reported}
 
 // Final says that nothing more is to be tried.
 func (s Status) Final() bool {
@@ -54,11 +58,13 @@ type Result struct {
 
 // journal is what is known of the attempts for one message.
 type journal struct {
-	exists bool
-	good   int64 // octets of whole records
-	size   int64 // of the file
-	last   map[int]*Result
-	told   map[int]bool
+	exists    bool
+	lost      bool  // the disk does not have all of it
+	good      int64 // octets of whole records
+	size      int64 // of the file
+	compacted int64 // octets when it was last written anew
+	last      map[int]*Result
+	told      map[Status]map[int]bool // Delayed, Reported
 }
 
 // maxJournal bounds a journal; compaction keeps real ones far below.
@@ -73,12 +79,13 @@ func journalHead(id string, crc uint32) string {
 // note applies a result to what is known.
 func (j *journal) note(r *Result) {
 	if j.last == nil {
-		j.last, j.told = make(map[int]*Result), make(map[int]bool)
+		j.last = make(map[int]*Result)
+		j.told = map[Status]map[int]bool{Delayed: {}, Reported: {}}
 	}
 	for _, l := range r.Lines {
 		switch {
-		case r.Status == Reported:
-			j.told[l] = true
+		case j.told[r.Status] != nil:
+			j.told[r.Status][l] = true
 		case j.last[l] == nil || !j.last[l].Status.Final():
 			j.last[l] = r
 		}
@@ -88,9 +95,14 @@ func (j *journal) note(r *Result) {
 // loadJournal reads the journal of an item. One that belongs to another file of that id is an errContent: obeying it could
 // drop mail.
 func (c *Channel) loadJournal(i *Item) error {
-	path := filepath.Join(c.dirs["log"].Name(), Hash(i.Envelope.ID), i.Envelope.ID)
-	j, err := readJournal(path, i.Envelope.ID, i.CRC)
+	j, err := readJournal(c.journalPath(i.Envelope.ID), i.Envelope.ID, i.CRC)
 	i.journal = j
+	c.mu.Lock()
+	if known := c.lost[i.Envelope.ID]; known != nil && err == nil {
+		known.exists, known.good, known.size = j.exists, j.good, j.size
+		i.journal = *known
+	}
+	c.mu.Unlock()
 	if j.exists && j.good < j.size {
 		c.opt.Log.Warn("%s: journal torn after %d of %d octets by a crash; the rest is dropped", i.Envelope.ID, j.good, j.size)
 	}
@@ -108,6 +120,9 @@ func readJournal(path, id string, crc uint32) (journal, error) {
 	}
 	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, maxJournal))
+	if err == nil && len(b) == maxJournal {
+		err = fmt.Errorf("more than %d octets", maxJournal)
+	}
 	if err != nil {
 		return j, fmt.Errorf("read journal: %w", err)
 	}
@@ -176,7 +191,7 @@ func parseRecord(l string) (*Result, bool) {
 	u, err2 := strconv.ParseInt(us, 10, 32)
 	r := &Result{Time: time.Unix(s, u*1000), Status: Status(w[2])}
 	var ok1 bool
-	if r.Lines, ok1 = parseRanges(w[1]); err1 != nil || err2 != nil || !ok1 {
+	if r.Lines, ok1 = parseRanges(w[1]); err1 != nil || err2 != nil || !ok1 || !slices.Contains(all, r.Status) {
 		return nil, false
 	}
 	for _, p := range w[3:] {
@@ -252,13 +267,18 @@ func parseRanges(s string) ([]int, bool) {
 }
 
 // Record appends results to the journal of a message and makes them durable. They count for this process even when that
-// fails.
+// fails, and are written with the next record that succeeds. It is safe for concurrent use.
 func (c *Channel) Record(i *Item, results ...Result) error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
 	var b []byte
 	for k := range results {
 		r := results[k]
 		if len(r.Lines) == 0 {
 			continue
+		}
+		if err := i.checkLines(r.Lines); err != nil {
+			return err
 		}
 		if r.Time.IsZero() {
 			r.Time = time.Now()
@@ -269,10 +289,35 @@ func (c *Channel) Record(i *Item, results ...Result) error {
 	if len(b) == 0 {
 		return nil
 	}
-	if err := c.appendJournal(i, b); err != nil {
+	if err := c.store(i, b); err != nil {
+		i.journal.lost = true
 		return fmt.Errorf("journal of %s: %w", i.Name.ID, err)
 	}
-	if i.journal.size > 4*i.offset+64<<10 {
+	i.journal.lost = false
+	return nil
+}
+
+// checkLines refuses lines that are no recipients: a record of them could not be read back.
+func (i *Item) checkLines(lines []int) error {
+	first, last := i.Envelope.To[0].Line, i.Envelope.To[len(i.Envelope.To)-1].Line
+	for _, l := range lines {
+		if l < first || l > last {
+			return fmt.Errorf("journal of %s: line %d is no recipient", i.Name.ID, l)
+		}
+	}
+	return nil
+}
+
+// store appends records, or writes everything that is known anew: after a failure, and when the journal has become large.
+func (c *Channel) store(i *Item, b []byte) error {
+	j := &i.journal
+	if j.lost {
+		return c.compact(i)
+	}
+	if err := c.appendJournal(i, b); err != nil {
+		return err
+	}
+	if j.size > max(4*i.offset+64<<10, 2*j.compacted) {
 		if err := c.compact(i); err != nil {
 			c.opt.Log.Warn("%s: compact the journal: %v", i.Name.ID, err)
 		}
@@ -319,43 +364,52 @@ func (c *Channel) appendJournal(i *Item, b []byte) error {
 }
 
 func (c *Channel) syncLogDir(id string) error {
-	d, err := os.Open(filepath.Join(c.dirs["log"].Name(), Hash(id)))
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
+	return syncDir(filepath.Join(c.dirs["log"].Name(), Hash(id)))
 }
 
-// compact writes the journal anew with one record for all recipients that share their last result.
+// compact writes the journal anew, with one record for all recipients whose last results are alike.
 func (c *Channel) compact(i *Item) error {
-	lines := make(map[*Result][]int)
-	for l, r := range i.journal.last {
-		lines[r] = append(lines[r], l)
-	}
 	b := []byte(journalHead(i.Name.ID, i.CRC))
-	for r, ls := range lines {
+	for _, r := range i.journal.summary() {
+		b = r.append(b)
+	}
+	path := c.journalPath(i.Name.ID)
+	if err := writeSynced(path+".tmp", b); err != nil {
+		os.Remove(path + ".tmp")
+		return err
+	}
+	if err := os.Rename(path+".tmp", path); err != nil {
+		return err
+	}
+	if err := c.syncLogDir(i.Name.ID); err != nil {
+		return err
+	}
+	n := int64(len(b))
+	i.journal.exists, i.journal.good, i.journal.size, i.journal.compacted = true, n, n, n
+	return nil
+}
+
+// summary is everything a journal says, in as few results as possible.
+func (j *journal) summary() []Result {
+	var out []Result
+	at := make(map[string]int) // by what a result says without its lines
+	for l, r := range j.last {
 		one := *r
-		one.Lines = ls
-		b = one.append(b)
-	}
-	if len(i.journal.told) > 0 {
-		told := Result{Time: time.Now(), Status: Reported}
-		for l := range i.journal.told {
-			told.Lines = append(told.Lines, l)
+		one.Lines = nil
+		key := string(one.append(nil))
+		k, ok := at[key]
+		if !ok {
+			k = len(out)
+			at[key], out = k, append(out, one)
 		}
-		b = told.append(b)
+		out[k].Lines = append(out[k].Lines, l)
 	}
-	tmp := c.journalPath(i.Name.ID) + ".tmp"
-	if err := writeSynced(tmp, b); err != nil {
-		os.Remove(tmp)
-		return err
+	for status, lines := range j.told {
+		if len(lines) > 0 {
+			out = append(out, Result{Time: time.Now(), Status: status, Lines: slices.Collect(maps.Keys(lines))})
+		}
 	}
-	if err := os.Rename(tmp, c.journalPath(i.Name.ID)); err != nil {
-		return err
-	}
-	i.journal.good, i.journal.size = int64(len(b)), int64(len(b))
-	return c.syncLogDir(i.Name.ID)
+	return out
 }
 
 func writeSynced(path string, b []byte) error {
@@ -372,9 +426,15 @@ func writeSynced(path string, b []byte) error {
 
 // Pending are the recipients of this channel that have no final result yet.
 func (i *Item) Pending() []envelope.Recipient {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.journal.pending(i.Envelope, i.c.via)
+}
+
+func (j *journal) pending(e *envelope.Envelope, via envelope.Via) []envelope.Recipient {
 	var p []envelope.Recipient
-	for _, r := range i.Envelope.To {
-		if last := i.journal.last[r.Line]; r.Via == i.c.via && (last == nil || !last.Status.Final()) {
+	for _, r := range e.To {
+		if last := j.last[r.Line]; r.Via == via && (last == nil || !last.Status.Final()) {
 			p = append(p, r)
 		}
 	}
@@ -382,14 +442,27 @@ func (i *Item) Pending() []envelope.Recipient {
 }
 
 // Last is the last result of a recipient, or nil.
-func (i *Item) Last(line int) *Result { return i.journal.last[line] }
+func (i *Item) Last(line int) *Result {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.journal.last[line]
+}
+
+// Delayed says whether the sender was told that it takes longer for a recipient.
+func (i *Item) Delayed(line int) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.journal.told[Delayed][line]
+}
 
 // Unreported are the failures of which the sender has not been told.
 func (i *Item) Unreported() []Result {
+	i.mu.Lock()
+	defer i.mu.Unlock()
 	var out []Result
 	for _, r := range i.Envelope.To {
 		last := i.journal.last[r.Line]
-		if r.Via == i.c.via && last != nil && (last.Status == Failed || last.Status == Expired) && !i.journal.told[r.Line] {
+		if r.Via == i.c.via && last != nil && (last.Status == Failed || last.Status == Expired) && !i.journal.told[Reported][r.Line] {
 			one := *last
 			one.Lines = []int{r.Line}
 			out = append(out, one)
@@ -400,6 +473,8 @@ func (i *Item) Unreported() []Result {
 
 // Attempts is how often this message was deferred.
 func (i *Item) Attempts() int {
+	i.mu.Lock()
+	defer i.mu.Unlock()
 	n := 0
 	for _, r := range i.journal.last {
 		n = max(n, r.Attempts)
@@ -416,10 +491,10 @@ const (
 // sweepJournals removes journals whose message left the queue long ago.
 func (c *Channel) sweepJournals(now time.Time) {
 	held := make(map[string]bool)
-	for _, dir := range []string{"hold", "bad"} {
+	for _, dir := range []string{"new", "hold", "bad"} {
 		eachName(c.dirs[dir].Name(), func(s string) error {
-			if n, ok := ParseName(s); ok {
-				held[n.ID] = true
+			if id, _, ok := parseNew(s); ok {
+				held[id] = true
 			}
 			return nil
 		})

@@ -68,8 +68,13 @@ func listName(s string, state State) (Name, bool) {
 		id, _, ok := parseNew(s)
 		return Name{ID: id}, ok
 	}
-	if id, _, _ := strings.Cut(s, ","); state == Damaged && envelope.ValidID(id) {
-		return Name{ID: id}, true // damaged in new/
+	if s, _, _ := strings.Cut(s, "."); state == Damaged { // a second one of that name
+		if n, ok := ParseName(s); ok {
+			return n, true
+		}
+		if id, _, ok := parseNew(s); ok { // damaged in new/
+			return Name{ID: id}, true
+		}
 	}
 	return Name{}, false
 }
@@ -96,23 +101,26 @@ func (e Entry) Read() (*Info, error) {
 		return nil, err
 	}
 	i := &Info{Envelope: q.env, Size: q.line1.Size, via: e.Via}
-	root := filepath.Dir(e.Path)
+	i.journal, err = readJournal(e.journalPath(), e.Name.ID, q.line1.CRC)
+	return i, err
+}
+
+// journalPath is where the journal of an entry lies, if it has one.
+func (e Entry) journalPath() string {
+	root := filepath.Dir(filepath.Dir(e.Path))
 	if e.State == Queued {
 		root = filepath.Dir(root)
 	}
-	log := filepath.Join(filepath.Dir(root), "log", Hash(e.Name.ID), e.Name.ID)
-	i.journal, err = readJournal(log, e.Name.ID, q.line1.CRC)
-	if err != nil {
-		return i, err
+	if moved := filepath.Join(root, string(Damaged), e.Name.ID+".log"); e.State == Damaged {
+		if _, err := os.Lstat(moved); err == nil {
+			return moved
+		}
 	}
-	return i, nil
+	return filepath.Join(root, "log", Hash(e.Name.ID), e.Name.ID)
 }
 
 // Pending are the recipients that wait, and Last the last result of one of them, or nil.
-func (i *Info) Pending() []envelope.Recipient {
-	it := Item{Envelope: i.Envelope, journal: i.journal, c: &Channel{via: i.via}}
-	return it.Pending()
-}
+func (i *Info) Pending() []envelope.Recipient { return i.journal.pending(i.Envelope, i.via) }
 
 // Last is the last result of the recipient in that line, or nil.
 func (i *Info) Last(line int) *Result { return i.journal.last[line] }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -13,25 +14,44 @@ import (
 	"postrider/internal/logline"
 )
 
-// Recover publishes what a crash left in stage/. A name whose lock is held belongs to a living smtpd and is left alone. It is
-// called before the first message is accepted, and may run beside another smtpd.
+// recoverEvery is how long a name may wait in stage/ when its smtpd ended without publishing it.
+const recoverEvery = time.Minute
+
+// Recover publishes what a crash left in stage/, now and from time to time: an smtpd that is being replaced may end with a
+// rename undone. A name whose lock is held belongs to a living smtpd and is left alone, so several may do this at once.
 func (s *Stage) Recover() error {
-	d, err := os.Open(s.dir.Name())
-	if err != nil {
+	err := s.recoverAll()
+	s.watch.Do(func() { s.publish.Go(s.keepRecovering) })
+	return err
+}
+
+func (s *Stage) keepRecovering() {
+	tick := time.NewTicker(recoverEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.closing:
+			return
+		case <-tick.C:
+			if err := s.recoverAll(); err != nil {
+				s.opt.Log.Error("%v", err)
+			}
+		}
+	}
+}
+
+func (s *Stage) recoverAll() error {
+	if err := eachName(s.dir.Name(), func(name string) error { s.recoverName(name); return nil }); err != nil {
 		return fmt.Errorf("recover spool: %w", err)
 	}
-	defer d.Close()
-	for {
-		names, err := d.Readdirnames(1024)
-		for _, name := range names {
-			s.recoverName(name)
-		}
-		if len(names) == 0 {
-			if err != nil && err.Error() != "EOF" {
-				return fmt.Errorf("recover spool: %w", err)
-			}
-			return nil
-		}
+	return nil
+}
+
+// removeProbe removes what an smtpd left that was killed while it started.
+func (s *Stage) removeProbe(name string) {
+	var st unix.Stat_t
+	if unix.Fstatat(s.fd(), name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil && time.Since(time.Unix(st.Mtim.Unix())) > recoverEvery {
+		unix.Unlinkat(s.fd(), name, 0)
 	}
 }
 
@@ -40,8 +60,8 @@ func (s *Stage) recoverName(name string) {
 	if name == "bad" {
 		return
 	}
-	if strings.HasPrefix(name, ".probe.") {
-		unix.Unlinkat(s.fd(), name, 0)
+	if strings.HasPrefix(name, probePrefix) {
+		s.removeProbe(name)
 		return
 	}
 	if !ok || !envelope.ValidID(id) || s.new[envelope.Via(via)] == nil {
@@ -68,11 +88,11 @@ func (s *Stage) recoverName(name string) {
 
 // judge decides about a file that a crash left: promised, perhaps promised, or never.
 func (s *Stage) judge(f *os.File, name, id string, via envelope.Via) {
-	c, err := verify(f)
+	c, err := verify(f, maxFile)
 	switch {
 	case err == nil && c.line1.ID == id:
 		if err := s.rename(name, via, id+againSuffix); err != nil && !errors.Is(err, unix.ENOENT) {
-			s.opt.Log.Error("%s: publish after a crash: %v; it stays in stage/ until the next start", id, err)
+			s.opt.Log.Error("%s: publish after a crash: %v; it stays in stage/ for now", id, err)
 			return
 		}
 		fault.Point("recover.published")
@@ -86,7 +106,7 @@ func (s *Stage) judge(f *os.File, name, id string, via envelope.Via) {
 		}
 		s.putAway(name, err)
 	default:
-		s.opt.Log.Error("%s/%s: %v; left for the next start", s.dir.Name(), name, err)
+		s.opt.Log.Error("%s/%s: %v; left for the next look", s.dir.Name(), name, err)
 	}
 }
 

@@ -106,8 +106,8 @@ func (r *rig) pickup(name string) *Item {
 
 func (r *rig) names(dir string) []string {
 	r.t.Helper()
-	names, err := readNames(filepath.Join(r.root, dir))
-	if err != nil {
+	var names []string
+	if err := eachName(filepath.Join(r.root, dir), func(s string) error { names = append(names, s); return nil }); err != nil {
 		r.t.Fatal(err)
 	}
 	slices.Sort(names)
@@ -355,7 +355,7 @@ func TestPickupTrustsNothing(t *testing.T) {
 	os.Mkdir(in(ids[2]), 0o700)
 	r.put("local/new/garbage", ids[3], e, nil)
 	for _, name := range []string{ids[0], ids[1], ids[2], "garbage", "../cur", ids[3] + ",x"} {
-		if i, err := r.local.Pickup(name, dest); err != ErrSkip {
+		if i, err := r.local.Pickup(name, dest); !errors.Is(err, ErrSkip) {
 			t.Errorf("%s: %v, %v", name, i, err)
 		}
 	}
@@ -365,7 +365,7 @@ func TestPickupTrustsNothing(t *testing.T) {
 	r.put("local/new/"+ids[8], ids[8], e, func([]byte) []byte { return []byte("garbage\n") })
 	r.put("local/new/"+ids[9], ids[9], e, func(b []byte) []byte { copy(b, envelope.Blank()); return b })
 	for _, k := range []int{4, 6, 7, 8, 9} {
-		if i, err := r.local.Pickup(ids[k], dest); err != ErrSkip {
+		if i, err := r.local.Pickup(ids[k], dest); !errors.Is(err, ErrSkip) {
 			t.Errorf("%d: %v, %v", k, i, err)
 		}
 	}
@@ -377,7 +377,7 @@ func TestPickupTrustsNothing(t *testing.T) {
 		if err := os.Chown(in(ids[10]), 4242, 4242); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := r.local.Pickup(ids[10], dest); err != ErrSkip {
+		if _, err := r.local.Pickup(ids[10], dest); !errors.Is(err, ErrSkip) {
 			t.Errorf("foreign owner: %v", err)
 		}
 	}
@@ -511,11 +511,245 @@ func TestForeignJournal(t *testing.T) {
 	id := r.accept(envelopeFor(envelope.Local), body)
 	log := filepath.Join(r.root, "local/log", Hash(id), id)
 	os.WriteFile(log, []byte(journalHead(id, 1)), 0o600)
-	if _, err := r.local.Pickup(id, dest); err != ErrSkip {
+	if _, err := r.local.Pickup(id, dest); !errors.Is(err, ErrSkip) {
 		t.Fatalf("got %v", err)
 	}
-	if got := r.names("local/bad"); !slices.Equal(got, []string{id, id + ".log"}) {
+	if got := r.names("local/bad"); !slices.Equal(got, []string{id}) {
 		t.Errorf("bad/ holds %v", got)
+	}
+	id = r.accept(envelopeFor(envelope.Local), body)
+	i := r.pickup(id)
+	i.Close()
+	os.WriteFile(filepath.Join(r.root, "local/log", Hash(id), id), []byte(journalHead(id, 1)), 0o600)
+	if _, err := r.local.Open(i.Name); !errors.Is(err, ErrSkip) {
+		t.Fatalf("got %v", err)
+	}
+	if got := r.names("local/bad"); !slices.Contains(got, id+".log") {
+		t.Errorf("bad/ holds %v", got)
+	}
+}
+
+// TestForgedID: a compromised smtpd may know ids; what it puts under them must not touch the messages that have them.
+func TestForgedID(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name    string
+		forged  func(id string) string
+		journal bool
+		held    bool
+		empty   bool
+	}{
+		{name: "fresh", forged: func(id string) string { return id }},
+		{name: "again", forged: func(id string) string { return id + ",again" }, journal: true},
+		{name: "moved back", forged: func(id string) string { return Name{0, id, "x"}.String() }, held: true},
+		{name: "empty", forged: func(id string) string { return id }, journal: true, empty: true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			id := r.accept(envelopeFor(envelope.Local, envelope.Local), body)
+			i := r.pickup(id)
+			if c.journal {
+				r.local.Record(i, Result{Lines: []int{3}, Status: Sent})
+			}
+			where := "local/cur/" + Hash(id)
+			if c.held {
+				where = "local/hold"
+				r.local.Hold(i)
+			}
+			i.Close()
+			honest := r.names(where)
+			e := envelopeFor(envelope.Local, envelope.Local, envelope.Local)
+			r.put("local/new/"+c.forged(id), id, e, func(b []byte) []byte {
+				if c.empty {
+					return nil
+				}
+				return b
+			})
+			if _, err := r.local.Pickup(c.forged(id), dest); !errors.Is(err, ErrSkip) {
+				t.Fatalf("got %v", err)
+			}
+			if got := r.names(where); !slices.Equal(got, honest) {
+				t.Errorf("%s holds %v, held %v", where, got, honest)
+			}
+			if c.journal {
+				i, err := r.local.Open(i.Name)
+				if err != nil || len(i.Pending()) != 1 {
+					t.Fatalf("the journal was taken away: %v", err)
+				}
+				i.Close()
+			}
+			if n := len(r.names("local/bad")); n != 1 {
+				t.Errorf("%d files in bad/", n)
+			}
+		})
+	}
+}
+
+func TestSparseFile(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	id := "0123456789bcdfgh"
+	var env int64
+	r.put("local/new/"+id, id, envelopeFor(envelope.Local), func(b []byte) []byte {
+		l, err := envelope.ParseLine1(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Size = 900_000_000_000
+		env = l.Env
+		copy(b, l.Append(nil))
+		return b
+	})
+	if err := os.Truncate(filepath.Join(r.root, "local/new", id), 900_000_000_000+env); err != nil {
+		t.Skip("no sparse files here: ", err)
+	}
+	if _, err := r.local.Pickup(id, dest); !errors.Is(err, ErrSkip) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestRecordFails: what the disk did not take is written with what it takes next.
+func TestRecordFails(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	i := r.pickup(r.accept(envelopeFor(envelope.Local, envelope.Local), body))
+	dir := filepath.Join(r.root, "local/log", Hash(i.Name.ID))
+	if err := os.Rename(dir, dir+"x"); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.local.Record(i, Result{Lines: []int{3}, Status: Sent}); err == nil {
+		t.Fatal("no error")
+	}
+	if err := os.Rename(dir+"x", dir); err != nil {
+		t.Fatal(err)
+	}
+	r.local.Defer(i, time.Unix(4000000000, 0))
+	i, err := r.local.Open(i.Name)
+	if err != nil || len(i.Pending()) != 1 {
+		t.Fatalf("forgotten: %v", err)
+	}
+	if err := r.local.Record(i, Result{Lines: []int{4}, Status: Deferred}); err != nil {
+		t.Fatal(err)
+	}
+	i.Close()
+	if i, err = r.local.Open(i.Name); err != nil || len(i.Pending()) != 1 || i.Pending()[0].Line != 4 {
+		t.Fatalf("not on disk: %v", err)
+	}
+	i.Close()
+}
+
+// TestMovedWhileDelivered: what was delivered is not delivered again when its file comes back.
+func TestMovedWhileDelivered(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	i := r.pickup(r.accept(envelopeFor(envelope.Local), body))
+	back := filepath.Join(r.root, "local/new", i.Name.String())
+	if err := os.Rename(filepath.Join(r.root, "local/cur", curPath(i.Name)), back); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.local.Done(i); err != nil {
+		t.Fatal(err)
+	}
+	i = r.pickup(i.Name.String())
+	if n := len(i.Pending()); n != 0 {
+		t.Errorf("%d recipients pending", n)
+	}
+	i.Close()
+}
+
+// TestEnvelopeThatCannotBeRead: what a consumer would refuse is refused before the 250.
+func TestEnvelopeThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	for k, spoil := range []func(*envelope.Envelope){
+		func(e *envelope.Envelope) { e.Origin = "" },
+		func(e *envelope.Envelope) { e.To[0].Via = "" },
+		func(e *envelope.Envelope) { e.To[0].Addr = address.Address{} },
+		func(e *envelope.Envelope) { e.To[0].Addr.Local = "a\nto: <b@c>" },
+		func(e *envelope.Envelope) { e.From.Addr.Local = "a\u0085b" },
+		func(e *envelope.Envelope) { e.UID = -7 },
+		func(e *envelope.Envelope) { e.Parent = "x" },
+		func(e *envelope.Envelope) { e.Score = strings.Repeat("=", 3000) },
+		func(e *envelope.Envelope) { e.From.Addr.Domain = "Example.ORG" },
+	} {
+		e := envelopeFor(envelope.Local, envelope.Local)
+		spoil(e)
+		if m, err := r.stage.Create(e, false); err == nil {
+			t.Errorf("%d: written: %+v", k, e)
+			m.Abort()
+		}
+	}
+	if got := r.names("stage"); len(got) != 0 {
+		t.Errorf("left behind: %v", got)
+	}
+}
+
+func TestBrokenDirectory(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	m, err := r.stage.Create(envelopeFor(envelope.Local), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.stage.fail(unix.EIO)
+	if err := m.Commit(); err != ErrBroken {
+		t.Errorf("a message begun before the disk failed: %v", err)
+	}
+	if got := r.names("stage"); len(got) != 0 {
+		t.Errorf("left behind: %v", got)
+	}
+}
+
+func TestConcurrentRecord(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	i := r.pickup(r.accept(envelopeFor(slices.Repeat([]envelope.Via{envelope.Local}, 40)...), body))
+	var wg sync.WaitGroup
+	for k := range 4 {
+		wg.Go(func() {
+			for l := range 10 {
+				if err := r.local.Record(i, Result{Lines: []int{3 + k*10 + l}, Status: Sent}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	i.Close()
+	i, err := r.local.Open(i.Name)
+	if err != nil || len(i.Pending()) != 0 {
+		t.Fatalf("%d pending, %v", len(i.Pending()), err)
+	}
+	if err := r.local.Record(i, Result{Lines: []int{0}, Status: Sent}); err == nil {
+		t.Error("line 0 was recorded")
+	}
+	r.local.Record(i, Result{Lines: []int{3}, Status: Delayed})
+	if !i.Delayed(3) || i.Last(3).Status != Sent {
+		t.Error("a note on a delay is not kept, or is taken for a result")
+	}
+	if err := r.local.Defer(i, time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := ParseName(i.Name.String()); !ok {
+		t.Errorf("stranded as %s", i.Name)
+	}
+}
+
+func TestCloseBeforeAbort(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	m, err := r.stage.Create(envelopeFor(envelope.Local), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.stage.Close()
+	if _, err := r.stage.Create(envelopeFor(envelope.Local), false); err == nil {
+		t.Error("created after Close")
+	}
+	m.Abort()
+	if got := r.names("stage"); len(got) != 0 {
+		t.Errorf("left behind: %v", got)
 	}
 }
 

@@ -6,7 +6,7 @@ import (
 	"hash/crc32"
 	"os"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,7 +41,13 @@ type Stage struct {
 	broken  atomic.Bool
 	nagged  atomic.Int64 // when the log last said so
 	closing chan struct{}
-	publish sync.WaitGroup // renames that are tried again
+	publish sync.WaitGroup // what goes on in the background
+	closer  sync.Once
+	watch   sync.Once // begins to look for what others left
+
+	mu     sync.Mutex
+	open   int // messages that are being written
+	closed bool
 }
 
 // OpenStage opens the spool for writing and tries out that a message can move from stage/ to each channel.
@@ -51,7 +57,7 @@ func OpenStage(root string, o StageOptions) (*Stage, error) {
 	if s.dir, err = os.OpenFile(filepath.Join(root, "stage"), unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
 		return nil, fmt.Errorf("open spool: %w", err)
 	}
-	s.sync.dir = s.dir
+	s.sync.dir, s.sync.fail = s.dir, s.fail
 	for _, via := range []envelope.Via{envelope.Local, envelope.Remote} {
 		path := filepath.Join(root, string(via), "new")
 		fd, err := unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -68,11 +74,13 @@ func OpenStage(root string, o StageOptions) (*Stage, error) {
 	return s, nil
 }
 
+// probePrefix begins the names of probes, which consumers pass over.
+const probePrefix = ".probe."
+
 // probe moves an empty file into a channel and takes it away: two mounts, a wrong owner or a filesystem without
 // RENAME_NOREPLACE show here and not at the first message.
 func (s *Stage) probe(via envelope.Via) error {
-	name := ".probe." + strconv.Itoa(os.Getpid())
-	unix.Unlinkat(s.fd(), name, 0)
+	name := probePrefix + s.ids.next(time.Now())
 	fd, err := unix.Openat(s.fd(), name, unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return fmt.Errorf("create a file in %s: %w", s.dir.Name(), err)
@@ -91,15 +99,49 @@ func (s *Stage) probe(via envelope.Via) error {
 
 func (s *Stage) fd() int { return int(s.dir.Fd()) }
 
-// Close waits for messages that are being published and closes the spool. Messages that are still open are aborted by their
-// owners.
+// Close ends what goes on in the background and refuses new messages. The directories are closed when the last message that
+// is being written is finished.
 func (s *Stage) Close() error {
-	close(s.closing)
-	s.publish.Wait()
+	s.closer.Do(func() {
+		close(s.closing)
+		s.publish.Wait()
+		s.mu.Lock()
+		s.closed = true
+		last := s.open == 0
+		s.mu.Unlock()
+		if last {
+			s.closeFiles()
+		}
+	})
+	return nil
+}
+
+func (s *Stage) closeFiles() {
 	for _, d := range s.new {
 		d.Close()
 	}
-	return s.dir.Close()
+	s.dir.Close()
+}
+
+// enter counts a message that is being written.
+func (s *Stage) enter() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return fmt.Errorf("spool: %w", os.ErrClosed)
+	}
+	s.open++
+	return nil
+}
+
+func (s *Stage) leave() {
+	s.mu.Lock()
+	s.open--
+	last := s.open == 0 && s.closed
+	s.mu.Unlock()
+	if last {
+		s.closeFiles()
+	}
 }
 
 // guard refuses a message while the disk could not take it.
@@ -159,9 +201,26 @@ type Message struct {
 // buffers hold what a small message needs, so that it costs one write.
 var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 64<<10); return &b }}
 
-// Create begins a message. Time and Line of the envelope's recipients are set, its ID too. With low, the lower disk mark is
-// good enough: notices to senders must get out for the spool to drain.
+// Create begins a message. It sets the envelope's ID, the Line of each recipient, and Time if that is zero. With low, the
+// lower disk mark is good enough: notices to senders must get out for the spool to drain. An envelope that a consumer would
+// not read back as it is is refused here, before anything is promised.
 func (s *Stage) Create(env *envelope.Envelope, low bool) (*Message, error) {
+	if err := s.enter(); err != nil {
+		return nil, err
+	}
+	m, err := s.begin(env, low)
+	if err != nil {
+		s.leave()
+		return nil, err
+	}
+	if err := m.writeEnvelope(env); err != nil {
+		m.Abort()
+		return nil, err
+	}
+	return m, nil
+}
+
+func (s *Stage) begin(env *envelope.Envelope, low bool) (*Message, error) {
 	if err := s.guard(low); err != nil {
 		return nil, err
 	}
@@ -178,17 +237,26 @@ func (s *Stage) Create(env *envelope.Envelope, low bool) (*Message, error) {
 		return nil, err
 	}
 	fault.Point("accept.created")
+	return m, nil
+}
+
+func (m *Message) writeEnvelope(env *envelope.Envelope) error {
 	env.ID = m.id
+	if env.Time.IsZero() {
+		env.Time = time.Now()
+	}
 	m.buf = buffers.Get().(*[]byte)
 	head := env.Append(append((*m.buf)[:0], envelope.Blank()...))
-	m.env = int64(len(head))
-	m.crc = crcOf(head)
 	*m.buf = head
-	if m.env > envelope.MaxSize {
-		m.Abort()
-		return nil, fmt.Errorf("spool: envelope of %d octets", m.env)
+	m.env, m.crc = int64(len(head)), crcOf(head)
+	back, err := envelope.Parse(m.id, head[envelope.Line1Size:])
+	if err != nil {
+		return fmt.Errorf("spool: envelope cannot be written: %w", err)
 	}
-	return m, nil
+	if m.env > envelope.MaxSize || !env.Same(back) {
+		return fmt.Errorf("spool: envelope cannot be written: %d octets, or addresses that change", m.env)
+	}
+	return nil
 }
 
 // create makes the first name and takes its lock. Between the two a starting smtpd may have taken the file for a crashed
@@ -262,6 +330,9 @@ func (m *Message) Size() int64 { return m.size }
 
 // Write adds to the message, which is in wire form: lines end in CRLF.
 func (m *Message) Write(p []byte) (int, error) {
+	if m.done {
+		return 0, os.ErrClosed
+	}
 	if m.err != nil {
 		return 0, m.err
 	}
@@ -325,6 +396,9 @@ func (m *Message) store() error {
 		return fmt.Errorf("spool: fsync of stage: %w", full(err))
 	}
 	fault.Point("accept.dirsynced")
+	if m.stage.broken.Load() {
+		return ErrBroken
+	}
 	return nil
 }
 
@@ -383,15 +457,16 @@ func (m *Message) keepTrying(i int, err error) {
 		defer m.free()
 		tick := time.NewTicker(time.Second)
 		defer tick.Stop()
-		for i < len(m.vias) {
+		for left := m.vias[i:]; len(left) > 0; {
 			select {
 			case <-s.closing:
-				return // found in stage/ by the next start
+				return // found in stage/ by the next start, or by another smtpd
 			case <-tick.C:
 			}
-			if err := s.rename(m.name(i), m.vias[i], m.id); err == nil || err == unix.ENOENT {
-				i++
-			}
+			left = slices.DeleteFunc(slices.Clone(left), func(via envelope.Via) bool {
+				err := s.rename(m.id+"."+string(via), via, m.id)
+				return err == nil || err == unix.ENOENT
+			})
 		}
 	}()
 }
@@ -401,8 +476,9 @@ func (m *Message) finish() {
 	m.free()
 }
 
-// free gives back the lock and the buffer.
+// free gives back the lock, the buffer and the place among the open messages.
 func (m *Message) free() {
+	defer m.stage.leave()
 	m.f.Close()
 	if m.buf != nil && cap(*m.buf) <= 256<<10 {
 		buffers.Put(m.buf)
@@ -423,10 +499,13 @@ func (m *Message) Abort() {
 
 // groupSync shares one fsync of a directory among all who ask for it before it begins.
 type groupSync struct {
-	dir     *os.File
+	dir  *os.File
+	fail func(error) // told of errors before anybody who waits
+
 	mu      sync.Mutex
 	running bool
 	next    *syncRound
+	err     error // an EIO: a later fsync would say yes to what this one lost
 }
 
 type syncRound struct {
@@ -455,12 +534,20 @@ func (g *groupSync) wait() error {
 // run does the round that is due, and leaves one that has gathered meanwhile to a goroutine of its own.
 func (g *groupSync) run() {
 	g.mu.Lock()
-	round := g.next
+	round, err := g.next, g.err
 	g.next = nil
 	g.mu.Unlock()
-	round.err = g.dir.Sync()
+	if err == nil {
+		if err = g.dir.Sync(); err != nil {
+			g.fail(err)
+		}
+	}
+	round.err = err
 	close(round.done)
 	g.mu.Lock()
+	if errors.Is(err, unix.EIO) {
+		g.err = err
+	}
 	g.running = g.next != nil
 	more := g.running
 	g.mu.Unlock()
