@@ -20,7 +20,7 @@ import (
 	"postrider/internal/table"
 )
 
-const usage = `usage: postrider check [-c file]
+var usage = `usage: postrider check [-c file]
 Reports every error in the configuration, the tables, certificates and spool
 directories. Exits 0 if there is none; warnings are no errors.
   -c file  the configuration (` + config.DefaultPath + `)

@@ -9,8 +9,8 @@ import (
 	"postrider/internal/problem"
 )
 
-// DefaultPath is where the configuration lies unless -c says otherwise.
-const DefaultPath = "/etc/postrider/postrider.toml"
+// DefaultPath is where the configuration lies unless -c says otherwise. The linker may set another (make SYSCONFDIR=…).
+var DefaultPath = "/etc/postrider/postrider.toml"
 
 // Config is the whole file after defaults. A daemon keeps one value and replaces it whole on SIGHUP.
 type Config struct {

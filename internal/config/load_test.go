@@ -136,7 +136,7 @@ func TestProblems(t *testing.T) {
 				"f:23: smtpd.service.submit.require_auth: nobody can authenticate while auth = false\n" +
 				"f:24: smtpd.service.submit.tls: is a Unix socket, which has no TLS\n" +
 				"f:26: authd.max_delay: 1ms is less than authd.failure_delay = 1s\n" +
-				"f:27: authd.hash_memory: 1 is not between 1M and 4G",
+				"f:27: authd.hash_memory: 1 is not between 8M and 256M",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

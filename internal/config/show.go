@@ -13,7 +13,7 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-const showUsage = `usage: postrider show [-c file] [-a] [key ...]
+var showUsage = `usage: postrider show [-c file] [-a] [key ...]
 Prints the settings that differ from their defaults, as TOML.
   -c file  the configuration (` + DefaultPath + `)
   -a       all settings; those that differ with their default beside them

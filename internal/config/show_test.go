@@ -10,7 +10,7 @@ import (
 
 func TestShow(t *testing.T) {
 	t.Parallel()
-	c, err := load(t, "version = 1\nadmins = [\"a\\\"b\", \"c\"]\n[smtpd]\nmax_errors = 3\ndata_timeout = \"180s\"\n[smtpd.service.\"submit.int\"]\nmax_per_client = 9\n[authd]\nhash_memory = \"1G\"\n")
+	c, err := load(t, "version = 1\nadmins = [\"a\\\"b\", \"c\"]\n[smtpd]\nmax_errors = 3\ndata_timeout = \"180s\"\n[smtpd.service.\"submit.int\"]\nmax_per_client = 9\n[authd]\nhash_memory = \"128M\"\n")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -22,7 +22,7 @@ func TestShow(t *testing.T) {
 		wanted []string
 		want   string
 	}{
-		{"differences", false, nil, "version = 1\nadmins = [\"a\\\"b\", \"c\"]\n\n[smtpd]\nmax_errors = 3\n\n[smtpd.service.\"submit.int\"]\nmax_per_client = 9\n\n[authd]\nhash_memory = \"1G\"\n"},
+		{"differences", false, nil, "version = 1\nadmins = [\"a\\\"b\", \"c\"]\n\n[smtpd]\nmax_errors = 3\n\n[smtpd.service.\"submit.int\"]\nmax_per_client = 9\n\n[authd]\nhash_memory = \"128M\"\n"},
 		{"one", false, []string{"smtpd.max_errors"}, "[smtpd]\nmax_errors = 3  # default: 20\n"},
 		{"default", false, []string{"hostname"}, "hostname = \"mail.example.test\"\n"},
 		{"table", false, []string{"tls"}, "[tls]\ncertificate = \"\"\nkey = \"\"\nmin_version = \"1.2\"\n"},

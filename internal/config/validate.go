@@ -234,7 +234,7 @@ func (v *validator) authd(a *Authd) {
 		v.span("authd.max_delay", a.MaxDelay, 5*time.Minute)
 	}
 	v.ordered("authd.failure_delay", a.FailureDelay, "authd.max_delay", a.MaxDelay)
-	v.size("authd.hash_memory", a.HashMemory, 1<<20, 4<<30)
+	v.size("authd.hash_memory", a.HashMemory, 8<<20, 256<<20)
 	v.between("authd.max_hashes", a.MaxHashes, 0, 1000)
 }
 

@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"postrider/internal/fault"
 )
 
 var (
@@ -129,7 +131,7 @@ var identityCaps = []uintptr{unix.CAP_SETUID, unix.CAP_SETGID}
 
 // environment is all that spawner and workers see of the daemon's.
 func environment() []string {
-	env := []string{"PATH=/usr/local/bin:/usr/bin:/bin"}
+	env := append(fault.Env(), "PATH=/usr/local/bin:/usr/bin:/bin")
 	for _, name := range []string{"LANG", "TZ"} {
 		if value, ok := os.LookupEnv(name); ok {
 			env = append(env, name+"="+value)

@@ -108,7 +108,7 @@ func New(tb testing.TB, o Options) *Suite {
 	dir, err := os.MkdirTemp("", "pr")
 	check(tb, err)
 	check(tb, os.Chmod(dir, 0o755))
-	s := &Suite{Dir: dir, bin: o.Bin, env: o.Env, tb: tb, IDs: o.IDs, logs: &logs{}, proc: map[string]*process{}, Addr: map[string]string{},
+	s := &Suite{Dir: dir, bin: dir + "/bin", env: o.Env, tb: tb, IDs: o.IDs, logs: &logs{}, proc: map[string]*process{}, Addr: map[string]string{},
 		Config: dir + "/etc/postrider.toml", CA: dir + "/tls/ca.pem", Spool: o.Spool, Mail: o.Mail, Run: dir + "/run"}
 	if s.Spool == "" {
 		s.Spool = dir + "/spool"
@@ -116,6 +116,7 @@ func New(tb testing.TB, o Options) *Suite {
 	if s.Mail == "" {
 		s.Mail = dir + "/mail"
 	}
+	s.linkPrograms(o.Bin)
 	tb.Cleanup(func() {
 		s.Kill()
 		if tb.Failed() {
@@ -401,18 +402,48 @@ func (s *Suite) Stop(daemon string) {
 	}
 }
 
-// Kill ends everything by SIGKILL: daemons, spawners and workers, each daemon's process group at once.
+// Kill ends everything by SIGKILL: daemons, spawners and workers.
 func (s *Suite) Kill() {
 	s.mu.Lock()
 	ps := s.proc
 	s.proc = map[string]*process{}
 	s.mu.Unlock()
-	for _, p := range ps {
-		syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
+	for s.killPrograms() > 0 {
 	}
 	for _, p := range ps {
 		<-p.done
 	}
+}
+
+// linkPrograms gives the suite programs of its own, so that their processes can be told from those of other suites.
+func (s *Suite) linkPrograms(from string) {
+	s.tb.Helper()
+	check(s.tb, os.Mkdir(s.bin, 0o755))
+	entries, err := os.ReadDir(from)
+	check(s.tb, err)
+	for _, e := range entries {
+		check(s.tb, os.Link(filepath.Join(from, e.Name()), filepath.Join(s.bin, e.Name())))
+	}
+}
+
+// killPrograms kills every process that runs a program of the suite and returns how many there were.
+func (s *Suite) killPrograms() (n int) {
+	exes, _ := filepath.Glob("/proc/[0-9]*/exe")
+	for _, exe := range exes {
+		if path, err := os.Readlink(exe); err == nil && strings.HasPrefix(path, s.bin+"/") {
+			pid, _ := strconv.Atoi(strings.Split(exe, "/")[2])
+			if syscall.Kill(pid, syscall.SIGKILL) == nil && !zombie(pid) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+func zombie(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, rest, _ := strings.Cut(string(b), ") ")
+	return err != nil || strings.HasPrefix(rest, "Z")
 }
 
 // Log is everything the daemons wrote.
