@@ -1,0 +1,346 @@
+package control
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"postrider/internal/listen"
+)
+
+// queue is a Queue in memory.
+type queue struct {
+	entries []*Entry
+	err     error
+	block   chan struct{} // List waits for it
+	entered chan struct{} // told of each List
+}
+
+func (q *queue) List(ctx context.Context, s Selection, show func(*Entry) error) error {
+	if q.block != nil {
+		q.entered <- struct{}{}
+		<-q.block
+	}
+	for _, e := range q.entries {
+		if err := show(e); err != nil {
+			return err
+		}
+	}
+	return q.err
+}
+
+func (q *queue) Flush(ctx context.Context, s Selection) (int, error) {
+	n := 0
+	for _, e := range q.entries {
+		if s.Has(e.ID, e.UID) {
+			n++
+		}
+	}
+	return n, q.err
+}
+
+// start serves q to peers that all have the same uid.
+func start(t *testing.T, q Queue, uid uint32, rights func(uint32) Rights) (dial func() net.Conn) {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "pr")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "ctl")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Server{Queue: q, Rights: rights, Timeout: 5 * time.Second, peer: func(net.Conn) (listen.Cred, error) { return listen.Cred{UID: uid}, nil }}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx, l) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("serve: %v", err)
+		}
+		os.RemoveAll(dir)
+	})
+	return func() net.Conn {
+		t.Helper()
+		conn, err := net.Dial("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		return conn
+	}
+}
+
+func entries() []*Entry {
+	now := time.Unix(1760000000, 0)
+	return []*Entry{
+		{ID: "b1", State: Deferred, Channel: "local", Arrival: now, Size: 1234, Sender: "alice@example.org", UID: 1000, Due: now.Add(time.Minute), Attempts: 2,
+			Recipients: []Recipient{{"bob@example.org", "b=o b+@example.org", "connect: no route, \x01\n"}, {Address: "carol@example.org"}}},
+		{ID: "b2", State: Incoming, Channel: "local", Arrival: now, Size: 5, UID: -1, Recipients: []Recipient{{Address: "müller@example.org"}}},
+		{ID: "b3", State: Corrupt, Channel: "local", UID: 1001, Trouble: "ends after 3 octets"},
+	}
+}
+
+func steer(uint32) Rights { return Rights{Steer: true} }
+
+func list(t *testing.T, c *Client, id string) ([]*Entry, error) {
+	t.Helper()
+	var got []*Entry
+	err := c.List(context.Background(), id, func(e *Entry) error {
+		got = append(got, e)
+		return nil
+	})
+	return got, err
+}
+
+func TestList(t *testing.T) {
+	t.Parallel()
+	dial := start(t, &queue{entries: entries()}, 7, steer)
+	c := NewClient(dial())
+	for range 3 {
+		got, err := list(t, c, "")
+		if err != nil || !reflect.DeepEqual(got, entries()) {
+			t.Fatalf("got %+v, %v", got, err)
+		}
+	}
+	if got, err := list(t, c, "b2"); err != nil || len(got) != 1 || got[0].ID != "b2" {
+		t.Errorf("by id: %v, %v", got, err)
+	}
+	if n, err := c.Flush(context.Background(), ""); n != 3 || err != nil {
+		t.Errorf("flush: %d, %v", n, err)
+	}
+}
+
+func TestRights(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name         string
+		uid          uint32
+		rights       Rights
+		seen, steers int
+	}{
+		{"own mail", 1000, Rights{}, 1, 1},
+		{"another's", 1002, Rights{}, 0, 0},
+		{"a uid that is -1 in 32 bits", 1<<32 - 1, Rights{}, 0, 0},
+		{"may list", 1001, Rights{List: true}, 3, 1},
+		{"may steer", 1001, Rights{Steer: true}, 3, 3},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			dial := start(t, &queue{entries: entries()}, c.uid, func(uint32) Rights { return c.rights })
+			client := NewClient(dial())
+			got, err := list(t, client, "")
+			if err != nil || len(got) != c.seen {
+				t.Errorf("sees %d, %v; want %d", len(got), err, c.seen)
+			}
+			if n, err := client.Flush(context.Background(), ""); err != nil || n != c.steers {
+				t.Errorf("flushes %d, %v; want %d", n, err, c.steers)
+			}
+		})
+	}
+}
+
+func TestAuthority(t *testing.T) {
+	t.Parallel()
+	rights, err := Authority([]string{"root", "no-such-user-at-all"}, false)
+	if err == nil || !strings.Contains(err.Error(), "no-such-user-at-all") {
+		t.Errorf("unknown administrator: %v", err)
+	}
+	self := uint32(os.Geteuid())
+	if r := rights(0); !r.List || !r.Steer {
+		t.Errorf("root: %+v", r)
+	}
+	if r := rights(self); !r.Steer {
+		t.Errorf("the daemon's own uid: %+v", r)
+	}
+	if r := rights(self + 12345); r.List || r.Steer {
+		t.Errorf("a stranger: %+v", r)
+	}
+	rights, err = Authority(nil, true)
+	if r := rights(self + 12345); err != nil || !r.List || r.Steer {
+		t.Errorf("anyone lists: %+v, %v", r, err)
+	}
+}
+
+func TestFailures(t *testing.T) {
+	t.Parallel()
+	dial := start(t, &queue{entries: entries(), err: errors.New("disk gone")}, 0, steer)
+	c := NewClient(dial())
+	got, err := list(t, c, "")
+	if !errors.Is(err, ErrLater) || len(got) != 3 || strings.Contains(err.Error(), "disk gone") {
+		t.Errorf("list: %d, %v", len(got), err)
+	}
+	if _, err := c.Flush(context.Background(), ""); !errors.Is(err, ErrLater) {
+		t.Errorf("flush: %v", err)
+	}
+}
+
+func TestServerBounds(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ name, send, want string }{
+		{"unknown verb", "frobnicate\n", "no reason=unknown+20request\n"},
+		{"unknown key", "flush colour=red\n", "ok count=3\n"},
+		{"unknown id", "flush id=../../etc/passwd\n", "ok count=0\n"},
+		{"empty", "\n", "no reason="},
+		{"crlf", "list\r\n", "no reason="},
+		{"bad value", "list id=a=b\n", "no reason="},
+		{"twice", "list id=a id=b\n", "no reason="},
+		{"too long", "list id=" + strings.Repeat("a", MaxLine) + "\n", "no reason="},
+		{"many words", "list" + strings.Repeat(" a=b", 100) + "\n", "no reason="},
+		{"cut off", "flus", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			conn := start(t, &queue{entries: entries()}, 0, steer)().(*net.UnixConn)
+			if _, err := conn.Write([]byte(c.send)); err != nil {
+				t.Fatal(err)
+			}
+			if err := conn.CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+			got, err := bufio.NewReader(conn).ReadString('\n')
+			if !strings.HasPrefix(got, c.want) || c.want == "" && got != "" {
+				t.Errorf("got %q, %v; want %q", got, err, c.want)
+			}
+		})
+	}
+}
+
+func TestConnectionLimit(t *testing.T) {
+	t.Parallel()
+	q := &queue{block: make(chan struct{}), entered: make(chan struct{})}
+	dial := start(t, q, 1000, nil)
+	results := make(chan error, maxPerUID)
+	for range maxPerUID {
+		c := NewClient(dial())
+		go func() { results <- c.List(context.Background(), "", func(*Entry) error { return nil }) }()
+		<-q.entered
+	}
+	if _, err := NewClient(dial()).Flush(context.Background(), ""); !errors.Is(err, ErrLater) {
+		t.Errorf("one connection too many: %v", err)
+	}
+	close(q.block)
+	for range maxPerUID {
+		if err := <-results; err != nil {
+			t.Errorf("within the limit: %v", err)
+		}
+	}
+}
+
+func TestReserved(t *testing.T) {
+	t.Parallel()
+	var s Server
+	for i := range uint32(maxConnections - reserved) {
+		if !s.take(1000+i, Rights{}) {
+			t.Fatalf("connection %d refused", i)
+		}
+	}
+	if s.take(1, Rights{List: true}) {
+		t.Error("reserved slot given to a user")
+	}
+	if !s.take(0, Rights{Steer: true}) {
+		t.Error("reserved slot refused to root")
+	}
+	s.give(1000)
+	if len(s.perID) != maxConnections-reserved {
+		t.Errorf("%d uids are remembered", len(s.perID))
+	}
+}
+
+func TestClientDistrusts(t *testing.T) {
+	t.Parallel()
+	for name, answer := range map[string]string{
+		"cut off":           "message id=a\n",
+		"recipient first":   "to address=a\nok count=0\n",
+		"no id":             "message size=1\nok count=1\n",
+		"bad number":        "message id=a size=x\nok count=1\n",
+		"overlong":          "message id=" + strings.Repeat("a", MaxLine) + "\nok count=1\n",
+		"unknown last line": "fine\n",
+		"bad count":         "ok count=-1\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client, server := net.Pipe()
+			go func() {
+				bufio.NewReader(server).ReadString('\n')
+				server.Write([]byte(answer))
+				server.Close()
+			}()
+			c := NewClient(client)
+			defer c.Close()
+			if got, err := list(t, c, ""); err == nil {
+				t.Errorf("got %v and no error", got)
+			}
+		})
+	}
+}
+
+func TestCancel(t *testing.T) {
+	t.Parallel()
+	client, server := net.Pipe()
+	defer server.Close()
+	go bufio.NewReader(server).ReadString('\n')
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := NewClient(client).Flush(ctx, ""); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestLongestLine fills every value to its bound.
+func TestLongestLine(t *testing.T) {
+	t.Parallel()
+	worst := strings.Repeat("\x01", 2*maxText)
+	e := &Entry{ID: "a", Sender: worst, Recipients: []Recipient{{worst[:512], worst[:512], worst}}}
+	for l := range bytes.Lines(e.append(nil)) {
+		if len(l) > MaxLine {
+			t.Errorf("line of %d octets", len(l))
+		}
+	}
+}
+
+func FuzzLine(f *testing.F) {
+	for _, s := range []string{"list", "flush id=0123456789bcdfgh", "message id=a size=1 time=2", "to address=a+20b reason=", "ok count=1", " ", "a=b", "to a=+ZZ"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		l, err := parseLine(s)
+		if err != nil {
+			if !errors.Is(err, ErrSyntax) {
+				t.Fatalf("%q: %v", s, err)
+			}
+			return
+		}
+		b := []byte(l.verb)
+		for k, v := range l.pairs {
+			if len(v) > maxText {
+				return
+			}
+			b = appendPair(b, k, v)
+		}
+		back, err := parseLine(string(b))
+		if err != nil {
+			t.Fatalf("%q written as %q: %v", s, b, err)
+		}
+		for k, v := range l.pairs {
+			if back.pairs[k] != v {
+				t.Fatalf("%q: %s=%q came back as %q", s, k, v, back.pairs[k])
+			}
+		}
+		if _, err := entryOf(l); err != nil && !errors.Is(err, ErrSyntax) {
+			t.Fatal(fmt.Sprint(err))
+		}
+	})
+}

@@ -1,0 +1,61 @@
+package smtpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"syscall"
+	"time"
+
+	"postrider/internal/listen"
+	"postrider/internal/reply"
+)
+
+// Submit sends one message to the suite's own smtpd by a Unix socket, to all recipients or to none. Errors are those of
+// Send; any that is no permanent *reply.Reply calls for another attempt.
+func Submit(ctx context.Context, socket string, e *Envelope, body io.Reader) error {
+	c, err := Dial(ctx, socket, Options{}, 0)
+	if err != nil {
+		return err
+	}
+	defer c.Quit()
+	whole := *e
+	whole.Whole = true
+	_, err = c.Send(ctx, &whole, body)
+	return err
+}
+
+// Dial connects to a Unix socket and greets. While the server is busy, or being restarted, it tries again for as long as
+// patience lasts; it does not wait for a socket that is not there.
+func Dial(ctx context.Context, socket string, o Options, patience time.Duration) (*Client, error) {
+	until := time.Now().Add(patience)
+	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		c, err := dial(ctx, socket, o)
+		if err == nil || !passing(err) || time.Now().Add(pause).After(until) {
+			return c, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(pause):
+		}
+	}
+}
+
+func dial(ctx context.Context, socket string, o Options) (*Client, error) {
+	conn, err := listen.DialUnix(ctx, socket)
+	if err != nil {
+		if inner := errors.Unwrap(err); inner != nil {
+			err = inner // the path that was dialled may not be the one that was asked for
+		}
+		return nil, fmt.Errorf("connect to %s: %w", socket, err)
+	}
+	return New(ctx, conn, o)
+}
+
+// passing says that the server has more connections than it takes (a full backlog is EAGAIN), or is about to come back.
+func passing(err error) bool {
+	r, ok := errors.AsType[*reply.Reply](err)
+	return ok && r.Temporary() || errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET)
+}
