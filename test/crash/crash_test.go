@@ -32,6 +32,9 @@ var points = []string{
 	"deliver.committed", "journal.written", "journal.synced", "deliver.recorded", "deliver.done", "done.unlinked", "done.synced",
 }
 
+// relaying lets the load send to other hosts, too.
+const relaying = "[smtpd]\nrelay_networks = [\"127.0.0.0/8\"]\n"
+
 // promise is a message that was answered 250.
 type promise struct {
 	id     string
@@ -79,7 +82,7 @@ func TestKill(t *testing.T) {
 // killRound loads a suite, kills all of it at a step or at a random moment, starts it again and counts.
 func killRound(t *testing.T, point string) counts {
 	var c counts
-	s := suite.New(t, suite.Options{IDs: suite.Single()})
+	s := suite.New(t, suite.Options{IDs: suite.Single(), Extra: relaying})
 	env := ""
 	if point != "" {
 		env = fmt.Sprintf("FAULT=%s:%d", point, 1+rand.IntN(40))

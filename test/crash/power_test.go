@@ -67,7 +67,7 @@ func TestPowerCutHelper(t *testing.T) {
 
 func powerSuite(t *testing.T, mnt string, keep bool) *suite.Suite {
 	return suite.New(t, suite.Options{IDs: suite.Single(), Bin: os.Getenv("POWERCUT_BIN"), Spool: mnt + "/spool", Mail: mnt + "/mail", Keep: keep,
-		Extra: "message_size = \"1M\"\n"})
+		Extra: "message_size = \"1M\"\n" + relaying})
 }
 
 // powerRun promises each id on POWERCUT_ACK after its 250.

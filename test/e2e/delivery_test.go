@@ -134,7 +134,7 @@ func TestAliases(t *testing.T) {
 		c.Cmd(250, "RCPT TO:<postmaster>")
 		c.Cmd(550, "RCPT TO:<nobody@%s>", suite.Domain)
 		for _, trick := range []string{"x%far.example@" + suite.Domain, "far.example!x@" + suite.Domain, `"x@far.example"@` + suite.Domain} {
-			c.Cmd(550, "RCPT TO:<%s>", trick)
+			c.Cmd(554, "RCPT TO:<%s>", trick)
 		}
 		c.Cmd(554, "RCPT TO:<x@far.example>")
 		c.Cmd(554, "RCPT TO:<@%s:x@far.example>", suite.Domain)

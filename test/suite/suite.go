@@ -164,6 +164,7 @@ func (s *Suite) layOut(o Options) {
 	for _, d := range []string{"etc", "tls", "run", "state"} {
 		s.mkdir(filepath.Join(s.Dir, d), 0o755, 0, 0)
 	}
+	s.mkdir(s.Dir+"/state/authd", 0o700, i.Auth, i.Auth)
 	if !o.Keep {
 		s.layOutSpool()
 		s.mkdir(s.Mail, 0o711, i.Mailbox, i.Mailbox)

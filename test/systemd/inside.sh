@@ -1,0 +1,188 @@
+#!/bin/bash
+# Runs as root in a fresh system booted by systemd, with an installation in /stage. Every check prints a line; the exit
+# status is the number of those that failed.
+set -u
+failed=0
+
+# check TEXT COMMAND...: the command must succeed
+check() {
+  local text=$1 out
+  shift
+  if out=$("$@" 2>&1); then echo "ok      $text"; else
+    failed=$((failed + 1))
+    printf 'FAILED  %s\n%s\n' "$text" "$(tail -5 <<<"$out")"
+  fi
+}
+
+# soon COMMAND...: it succeeds within ten seconds
+soon() {
+  local i
+  for ((i = 0; i < 100; i++)); do
+    "$@" >/dev/null 2>&1 && return
+    sleep 0.1
+  done
+  "$@"
+}
+
+daemons='smtpd localdeliver authd'
+
+install_suite() {
+  cp -a /stage/. /
+  systemd-sysusers && systemd-tmpfiles --create || return
+  useradd -m -u 2001 sam
+  useradd -m -u 2002 carol
+  printf '127.0.0.1 localhost rig.example.test rig\n::1 localhost\n' > /etc/hosts
+  echo example.test > /etc/mailname
+  printf 'root: carol\npostmaster: carol\n' > /etc/aliases
+  printf 'example.test local\nvirtual.test virtual\n' > /etc/postrider/domains
+  printf 'vera@virtual.test:::::\n' > /etc/postrider/users
+  systemctl daemon-reload
+  systemctl enable --now postrider.target
+}
+
+active() { local d; for d in $daemons; do systemctl is-active "postrider-$d.service" || return; done; }
+# mode FILE WANT: e.g. "0666 pr-smtpd pr-smtpd"
+mode() { [ "$(stat -c '%04a %U %G' "$1")" = "$2" ] || { stat -c '%n %04a %U %G' "$1"; return 1; }; }
+pid() { systemctl show -P MainPID "postrider-$1.service"; }
+status() { awk -v key="$2:" '$1 == key { print $2 }' "/proc/$1/status"; }
+
+# smtp RECIPIENT SUBJECT: one message over port 25, every reply as expected
+smtp() {
+  local step code reply
+  exec 3<>/dev/tcp/127.0.0.1/25 || return
+  while IFS='|' read -r code step; do
+    [ -z "$step" ] || printf '%b\r\n' "$step" >&3
+    while IFS= read -r -t 10 reply <&3 && [[ $reply = ???-* ]]; do :; done
+    [[ $reply = "$code"* ]] || { echo "$step: $reply"; exec 3>&-; return 1; }
+  done <<EOF
+220|
+250|EHLO client.example.net
+250|MAIL FROM:<friend@example.net>
+250|RCPT TO:<$1>
+354|DATA
+250|From: friend@example.net\r\nTo: $1\r\nSubject: $2\r\n\r\nhello\r\n.
+221|QUIT
+EOF
+  exec 3>&-
+}
+
+# delivered MAILDIR OWNER SUBJECT: exactly one file with that subject, the recipient's own
+delivered() {
+  local found
+  found=$(grep -rl "^Subject: $3\$" "$1/new" "$1/cur") || return
+  [ "$(wc -l <<<"$found")" = 1 ] && [ "$(stat -c %U "$found")" = "$2" ]
+}
+journal() { journalctl --no-pager -o short -u "postrider-$1.service" | grep -E "$2"; }
+# queue id of the delivered message, from its file name, must be in both daemons' lines
+one_id() {
+  local file id
+  file=$(ls /home/sam/Maildir/new | head -1)
+  id=$(grep -oE '[0-9BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz]{16}' <<<"$file" | head -1)
+  [ -n "$id" ] && journal smtpd "$id: client=" && journal localdeliver "$id: to=.*status=sent" && journal localdeliver "$id: removed"
+}
+
+no_capabilities() { # daemon: the main process has none and can get none
+  local p
+  p=$(pid "$1")
+  [ "$(status "$p" CapEff)" = 0000000000000000 ] && [ "$(status "$p" CapPrm)" = 0000000000000000 ] &&
+    [ "$(status "$p" CapAmb)" = 0000000000000000 ] && [ "$(status "$p" NoNewPrivs)" = 1 ] && [ "$(status "$p" Seccomp)" = 2 ] ||
+    { grep -E '^(Cap|NoNew|Seccomp)' "/proc/$p/status"; return 1; }
+}
+# The two capabilities and nothing ambient, or a worker without any: nothing else below the manager.
+spawner_capabilities() {
+  local p found=1
+  for p in $(children "$(pid localdeliver)"); do
+    case "$(status "$p" CapEff) $(status "$p" CapAmb) $(status "$p" Uid)" in
+    "00000000000000c0 0000000000000000 $(id -u pr-local)") found=0 ;;
+    0000000000000000\ 0000000000000000\ *) ;;
+    *) grep -E '^(Name|Uid|Cap)' "/proc/$p/status"; return 1 ;;
+    esac
+  done
+  return $found
+}
+children() { local p; for p in $(pgrep -P "$1"); do echo "$p"; children "$p"; done; }
+
+# score UNIT LIMIT: exposure by systemd-analyze, times ten
+score() {
+  local s
+  s=$(systemd-analyze security --no-pager "$1" | sed -n 's/.*Overall exposure level.*: \([0-9]*\)\.\([0-9]\).*/\1\2/p')
+  echo "$1 $s"
+  [ "$((10#$s))" -le "$2" ]
+}
+
+as_sam() { setpriv --reuid sam --regid sam --clear-groups --no-new-privs env HOME=/home/sam "$@"; }
+sends() { printf 'Subject: %s\n\nfrom a program\n' "$1" | as_sam sendmail carol; }
+reloads() {
+  local d before after
+  for d in $daemons; do
+    before=$(pid "$d")
+    systemctl reload "postrider-$d.service" || return
+    after=$(pid "$d")
+    [ "$before" = "$after" ] && [ "$before" != 0 ] || return
+  done
+}
+broken_reload() { # keeps the old configuration and says so
+  echo 'nonsense = 1' >> /etc/postrider/postrider.toml
+  systemctl reload postrider-smtpd.service
+  soon journal smtpd 'nonsense' && smtp sam@example.test afterbroken
+  local rc=$?
+  sed -i '$d' /etc/postrider/postrider.toml
+  systemctl reload postrider-smtpd.service
+  return $rc
+}
+waits_for_restart() { # a client that comes while smtpd is down is served when it is up
+  systemctl kill -s KILL postrider-smtpd.service
+  smtp sam@example.test afterkill && soon delivered /home/sam/Maildir sam afterkill
+}
+nothing_left() { ! pgrep -u pr-smtpd,pr-local,pr-auth,vmail,sam,carol; }
+
+finish() {
+  [ $failed = 0 ] || journalctl --no-pager -o short -u 'postrider-*' | tail -60
+  echo "-- $failed failed"
+  exit $failed
+}
+
+echo "-- $(systemctl --version | head -1)"
+check 'install, users, directories, enable' install_suite
+check 'units load without complaint' systemd-analyze verify --man=no /usr/lib/systemd/system/postrider*
+check 'all daemons are active' soon active
+[ $failed = 0 ] || finish
+while read -r path want; do check "mode of $path" mode "/run/postrider/$path" "$want"; done <<'EOF'
+submit 0666 pr-smtpd pr-smtpd
+submit.int 0660 pr-smtpd pr-read
+auth 0660 pr-auth pr-login
+local.ctl 0666 pr-local pr-local
+local.check 0660 pr-local pr-smtpd
+EOF
+while read -r path want; do check "mode of spool $path" mode "/var/spool/postrider/$path" "$want"; done <<'EOF'
+stage 2700 pr-smtpd pr-read
+remote 0711 pr-relay pr-relay
+remote/new 1730 pr-relay pr-smtpd
+remote/cur 0700 pr-relay pr-relay
+local/new 1730 pr-local pr-smtpd
+local/cur 0700 pr-local pr-local
+EOF
+check 'SMTP to a system user' smtp sam@example.test first
+check 'its Maildir' soon delivered /home/sam/Maildir sam first
+check 'SMTP to a virtual user' smtp vera@virtual.test second
+check 'its Maildir, owned by vmail' soon delivered /var/vmail/virtual.test/vera/Maildir vmail second
+check 'SMTP to an alias' smtp postmaster third
+check 'its Maildir' soon delivered /home/carol/Maildir carol third
+check 'one id from the reply to the file' soon one_id
+for d in $daemons; do check "capabilities of $d" no_capabilities "$d"; done
+check 'capabilities of the spawner and workers' spawner_capabilities
+check 'exposure of smtpd at most 1.5' score postrider-smtpd.service 15
+check 'exposure of authd at most 1.5' score postrider-authd.service 15
+check 'exposure of localdeliver at most 2.8' score postrider-localdeliver.service 28
+check 'sendmail by a user without new privileges' sends fourth
+check 'its delivery' soon delivered /home/carol/Maildir carol fourth
+check 'mailq by a user' as_sam mailq
+check 'reload keeps the processes' reloads
+check 'mail after the reload' smtp sam@example.test fifth
+check 'its Maildir' soon delivered /home/sam/Maildir sam fifth
+check 'a broken configuration changes nothing' broken_reload
+check 'a client waits for a killed smtpd' waits_for_restart
+check 'stop' systemctl stop postrider.target
+check 'nothing is left running' soon nothing_left
+check 'no unit has failed' bash -c '! systemctl --failed --no-legend | grep postrider'
+finish
