@@ -1,0 +1,166 @@
+package localdeliver
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"postrider/internal/fault"
+	"postrider/internal/logline"
+	"postrider/internal/reply"
+	"postrider/internal/spool"
+)
+
+// finish does what is left of a round: forwards, journal, report, and then the message leaves or waits.
+func (r *round) finish() {
+	r.forwardAll()
+	r.expire()
+	for i := range r.outcomes {
+		r.logDelivery(&r.outcomes[i])
+	}
+	if r.allSent() {
+		r.confirm()
+		r.done()
+		return
+	}
+	if err := r.record(); err != nil {
+		r.log.Error("%s: %v", r.item.Name.ID, err)
+		r.postpone(time.Now().Add(r.backoff()))
+		return
+	}
+	fault.Point("deliver.recorded")
+	r.confirm()
+	switch reported := r.report(); {
+	case !reported || r.has(spool.Deferred):
+		r.postpone(time.Now().Add(r.backoff()))
+	case r.has(""):
+		r.wait()
+	default:
+		r.done()
+	}
+}
+
+func (r *round) has(s spool.Status) bool {
+	return slices.ContainsFunc(r.outcomes, func(o outcome) bool { return o.status == s })
+}
+
+// allSent says that nothing needs to be remembered: every delivery of this round would be found in its Maildir.
+func (r *round) allSent() bool {
+	return !slices.ContainsFunc(r.outcomes, func(o outcome) bool { return o.status != spool.Sent })
+}
+
+// record writes the journal: what is final, and why the rest waits.
+func (r *round) record() error {
+	var results []spool.Result
+	attempts, now := r.item.Attempts()+1, time.Now()
+	for i := range r.outcomes {
+		o := &r.outcomes[i]
+		if o.status == "" {
+			continue
+		}
+		text := o.text
+		if k := slices.IndexFunc(results, func(s spool.Result) bool {
+			return s.Status == o.status && s.Text == text && s.Relay == o.relay && s.Reply.Error() == o.reply.Error()
+		}); k >= 0 {
+			results[k].Lines = append(results[k].Lines, o.rcpt.Line)
+			continue
+		}
+		results = append(results, spool.Result{Time: now, Lines: []int{o.rcpt.Line}, Status: o.status, Attempts: attempts, Reply: o.reply, Relay: o.relay, Text: text})
+	}
+	return r.channel.Record(r.item, results...)
+}
+
+// expire turns deferrals into failures when the message has waited for too long.
+func (r *round) expire() {
+	age := time.Since(r.item.Envelope.Time)
+	for i := range r.outcomes {
+		o := &r.outcomes[i]
+		if o.status != spool.Deferred || age < r.s.Config.LocalDeliver.QueueLifetime.D() {
+			continue
+		}
+		if o.patient {
+			r.log.Warn("%s: to=<%s> waits for %s: %s", r.item.Name.ID, o.rcpt.Addr, age.Round(time.Hour), o.reply.Text)
+			continue
+		}
+		o.status = spool.Expired
+		o.reply = reply.New(554, 4, 7, "gave up: "+o.reply.Text)
+	}
+}
+
+// done removes the message from the queue.
+func (r *round) done() {
+	if err := r.channel.Done(r.item); err != nil {
+		r.log.Error("%v", err)
+		r.schedule.add(r.item.Name, time.Now().Add(r.s.Config.LocalDeliver.MinBackoff.D()).Unix())
+		return
+	}
+	fault.Point("deliver.done")
+	r.log.Log(logline.Removed{ID: r.item.Name.ID})
+}
+
+// postpone gives the message its next attempt.
+func (r *round) postpone(due time.Time) {
+	err := r.channel.Defer(r.item, due)
+	if errors.Is(err, fs.ErrNotExist) {
+		return // the administrator took it
+	}
+	if err != nil {
+		r.log.Error("%v", err)
+	}
+	r.schedule.add(r.item.Name, due.Unix())
+}
+
+// wait lets the message wait for the lanes that had no room. At the end it just stays where it is.
+func (r *round) wait() {
+	for i := range r.outcomes {
+		if o := &r.outcomes[i]; o.status == "" {
+			r.item.Close()
+			r.park(o.lane, r.item.Name)
+			return
+		}
+	}
+}
+
+// backoff is the time to the next attempt: the age of the message, within bounds, give or take a tenth.
+func (r *round) backoff() time.Duration {
+	c := r.s.Config.LocalDeliver
+	d := min(max(time.Since(r.item.Envelope.Time), c.MinBackoff.D()), c.MaxBackoff.D())
+	return time.Duration(float64(d) * (0.9 + rand.Float64()/5))
+}
+
+// logDelivery writes the line that log readers count.
+func (r *round) logDelivery(o *outcome) {
+	if o.status == "" {
+		return
+	}
+	now, e := time.Now(), r.item.Envelope
+	sent := o.sent
+	if sent.IsZero() {
+		sent = now
+	}
+	text := o.reply.Text
+	switch {
+	case o.status == spool.Sent:
+		text = "delivered to maildir"
+	case o.status == spool.Forwarded:
+		text = fmt.Sprintf("forwarded to %d addresses", len(o.forward))
+		if len(o.forward) == 1 {
+			text = "forwarded to " + o.forward[0]
+		}
+	case o.reply.Cause != nil:
+		text += ": " + o.reply.Cause.Error()
+	}
+	status := map[spool.Status]string{spool.Sent: "sent", spool.Forwarded: "sent", spool.Deferred: "deferred", spool.Failed: "bounced", spool.Expired: "expired"}[o.status]
+	line := logline.Delivery{
+		ID: e.ID, To: o.rcpt.Addr.String(), Relay: o.relay, DSN: o.reply.Status(), Status: status, Text: text,
+		Delay:  now.Sub(e.Time),
+		Delays: [4]time.Duration{r.begun.Sub(e.Time), sent.Sub(r.begun), 0, now.Sub(sent)},
+	}
+	if !o.rcpt.Orig.IsNull() {
+		line.OrigTo = o.rcpt.Orig.String()
+	}
+	r.log.Log(line)
+}

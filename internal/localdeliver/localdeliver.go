@@ -1,0 +1,176 @@
+// Package localdeliver is the manager of local delivery: it takes messages from the local channel of the spool, finds out
+// whose mailboxes they are for, has workers under the owners' uids deliver them in batches, keeps what happened in the
+// journal, forwards and reports through smtpd, and tries again what did not succeed. docs/delivery.md has its states and steps.
+//
+// The manager holds no capability and parses nothing but envelopes and its workers' answers. It believes a worker only
+// about the deliveries that it gave it. Tables and configuration are the administrator's.
+package localdeliver
+
+import (
+	"context"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"postrider/internal/address"
+	"postrider/internal/config"
+	"postrider/internal/envelope"
+	"postrider/internal/logline"
+	"postrider/internal/smtpc"
+	"postrider/internal/spool"
+	"postrider/internal/table"
+)
+
+// Router says who owns a mailbox; *route.Resolver is one.
+type Router interface {
+	// User returns the owner of the mailbox and the extension. Its error wraps route.ErrUnknown, or means "later".
+	User(ctx context.Context, a address.Address) (table.User, string, error)
+	// Alias returns the alias that a recipient names, if it was left for the delivery.
+	Alias(a address.Address) (table.Alias, bool, error)
+	// Qualify completes an address without a domain.
+	Qualify(a address.Address) address.Address
+}
+
+// Submitter hands a message to smtpd, for all its recipients or none. A permanent *reply.Reply is a refusal; any other
+// error calls for another attempt.
+type Submitter interface {
+	Submit(ctx context.Context, e *smtpc.Envelope, message io.Reader) error
+}
+
+// Process is a running worker.
+type Process interface {
+	net.Conn               // closing it lets the worker end
+	Kill()                 // ends one that does not; it need not be waited for
+	Done() <-chan struct{} // closed when it has ended
+}
+
+// Starter starts workers.
+type Starter interface {
+	Start(ctx context.Context, uid, gid uint32) (Process, error)
+}
+
+// Settings are what a reload replaces, as one value.
+type Settings struct {
+	Config    *config.Config
+	Router    Router
+	Submitter Submitter
+	Host      string // of file names in Maildirs
+}
+
+// Bounds that no configuration changes.
+const (
+	maxActive     = 1000             // messages, weighed by their recipients
+	weightOf      = 16               // recipients that weigh as much as another message
+	maxPickups    = 16               // at the same time: each reads a whole file
+	maxBatchBytes = 64 << 20         // of a batch, unless it is one message
+	stallTime     = time.Second      // without an answer a lane counts as stalled
+	drainTime     = 30 * time.Second // for batches in flight at the end
+	lookupTime    = 20 * time.Second // to find out whose a mailbox is
+	submitTime    = 5 * time.Minute  // for a report or a forwarded copy
+)
+
+// Manager is the daemon's logic. Configure must be called before Run.
+type Manager struct {
+	channel *spool.Channel
+	starter Starter
+	log     *logline.Logger
+
+	settings atomic.Pointer[Settings]
+	schedule *schedule
+	gate     *gate
+	pickups  chan struct{}
+	slots    chan struct{} // one token for each worker
+	scarce   chan struct{} // a lane waits for a worker: an idle one is to end
+	bounces  *rate.Limiter // double bounces
+
+	stopping context.Context // ends when nothing new is to begin
+	working  context.Context // ends when what is under way must end, too
+
+	items sync.WaitGroup // messages being worked on
+
+	mu    sync.Mutex
+	lanes map[laneKey]*lane
+	runs  sync.WaitGroup // lanes
+}
+
+// New makes a manager for a channel. maxWorkers holds for its life.
+func New(channel *spool.Channel, starter Starter, maxWorkers int, log *logline.Logger) *Manager {
+	return &Manager{
+		channel: channel, starter: starter, log: log,
+		schedule: newSchedule(), gate: newGate(maxActive),
+		pickups: make(chan struct{}, maxPickups), slots: make(chan struct{}, maxWorkers), scarce: make(chan struct{}),
+		bounces: rate.NewLimiter(rate.Every(6*time.Second), 10),
+		lanes:   make(map[laneKey]*lane),
+	}
+}
+
+// Configure replaces the settings. What is under way ends with the old ones.
+func (m *Manager) Configure(s Settings) { m.settings.Store(&s) }
+
+// Run delivers until ctx ends, then waits for the batches in flight, a bounded time.
+func (m *Manager) Run(ctx context.Context) error {
+	working, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	m.stopping, m.working = ctx, working
+	if err := m.channel.Scan(func(n spool.Name) error { m.schedule.add(n, n.Due); return ctx.Err() }); err != nil && ctx.Err() == nil {
+		return err
+	}
+	var feeding sync.WaitGroup
+	feeding.Go(m.retry)
+	err := m.channel.Watch(ctx, m.found)
+	feeding.Wait()
+
+	timer := time.AfterFunc(drainTime, end)
+	defer timer.Stop()
+	m.items.Wait()
+	m.runs.Wait()
+	return err
+}
+
+// found takes a name of new/. It holds the caller while too much is active.
+func (m *Manager) found(name string) {
+	if m.gate.acquire(m.stopping) != nil {
+		return
+	}
+	m.items.Go(func() {
+		defer m.gate.release(1)
+		m.pickup(name)
+	})
+}
+
+// retry opens what is due, until the end.
+func (m *Manager) retry() {
+	for {
+		if m.schedule.await(m.stopping) != nil || m.gate.acquire(m.stopping) != nil {
+			return
+		}
+		n, ok := m.schedule.next(time.Now())
+		if !ok {
+			m.gate.release(1)
+			continue
+		}
+		m.items.Go(func() {
+			defer m.gate.release(1)
+			m.reopen(n)
+		})
+	}
+}
+
+// destination is the routing key of a message: its domain, a hint for people.
+func destination(e *envelope.Envelope) string {
+	domain := ""
+	for _, r := range e.To {
+		if r.Via != envelope.Local {
+			continue
+		}
+		if domain != "" && domain != r.Addr.Domain {
+			return "*"
+		}
+		domain = r.Addr.Domain
+	}
+	return domain
+}

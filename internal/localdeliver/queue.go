@@ -1,0 +1,46 @@
+package localdeliver
+
+import (
+	"context"
+
+	"postrider/internal/control"
+	"postrider/internal/envelope"
+	"postrider/internal/mailq"
+)
+
+// Queue is what others may see and do through the control socket.
+type Queue struct {
+	Manager *Manager
+	Spool   string // its root
+}
+
+var _ control.Queue = Queue{}
+
+// List shows the channel as its files tell it.
+func (q Queue) List(ctx context.Context, s control.Selection, show func(*control.Entry) error) error {
+	return mailq.Scan(ctx, q.Spool, envelope.Local, show)
+}
+
+// maxFlushed bounds the ids of one user's flush.
+const maxFlushed = 100_000
+
+// Flush makes waiting messages due now.
+func (q Queue) Flush(ctx context.Context, s control.Selection) (int, error) {
+	if s.Anyone {
+		if s.ID == "" {
+			return q.Manager.schedule.flush(nil), nil
+		}
+		return q.Manager.schedule.flush(func(id string) bool { return id == s.ID }), nil
+	}
+	ids := make(map[string]bool)
+	err := q.List(ctx, s, func(e *control.Entry) error {
+		if s.Has(e.ID, e.UID) && len(ids) < maxFlushed {
+			ids[e.ID] = true
+		}
+		return nil
+	})
+	if err != nil || len(ids) == 0 {
+		return 0, err
+	}
+	return q.Manager.schedule.flush(func(id string) bool { return ids[id] }), nil
+}

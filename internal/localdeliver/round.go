@@ -1,0 +1,268 @@
+package localdeliver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"postrider/internal/envelope"
+	"postrider/internal/fault"
+	"postrider/internal/localdeliver/job"
+	"postrider/internal/logline"
+	"postrider/internal/maildir"
+	"postrider/internal/reply"
+	"postrider/internal/route"
+	"postrider/internal/spool"
+	"postrider/internal/table"
+)
+
+// outcome is what a round has of one recipient.
+type outcome struct {
+	rcpt    envelope.Recipient
+	status  spool.Status // "": nothing was tried
+	reply   *reply.Reply
+	relay   string
+	text    string // name of the file
+	forward []string
+	patient bool // no time is too long
+	sent    time.Time
+	lane    laneKey // where there was no room
+}
+
+// round is one attempt at a message.
+type round struct {
+	*Manager
+	s        *Settings
+	item     *spool.Item
+	begun    time.Time
+	outcomes []outcome
+}
+
+// pickup takes a message from new/.
+func (m *Manager) pickup(name string) {
+	item, err := m.open(func() (*spool.Item, error) { return m.channel.Pickup(name, destination) })
+	if err != nil {
+		return // it is found again by the next scan
+	}
+	if m.stopping.Err() != nil {
+		item.Close()
+		return
+	}
+	fault.Point("deliver.pickedup")
+	if !item.Envelope.Has(envelope.Remote) {
+		m.log.Log(logline.Active{ID: item.Envelope.ID, From: item.Envelope.From.Addr.String(), Size: item.Size, Rcpt: len(item.Envelope.To)})
+	}
+	m.work(item)
+}
+
+// quiet are errors that somebody else takes care of, or has logged.
+func quiet(err error) bool {
+	return errors.Is(err, spool.ErrSkip) || errors.Is(err, spool.ErrHeld) || errors.Is(err, spool.ErrBusy) || errors.Is(err, fs.ErrNotExist)
+}
+
+// reopen takes a message from cur/ for another attempt.
+func (m *Manager) reopen(n spool.Name) {
+	item, err := m.open(func() (*spool.Item, error) { return m.channel.Open(n) })
+	switch {
+	case err == nil:
+		m.work(item)
+	case !quiet(err):
+		m.schedule.add(n, time.Now().Add(time.Minute).Unix())
+	}
+}
+
+// open opens a few messages at a time. Trouble, no descriptors say, would be there for the next, too: a pause keeps it from
+// filling the log.
+func (m *Manager) open(do func() (*spool.Item, error)) (*spool.Item, error) {
+	m.pickups <- struct{}{}
+	defer func() { <-m.pickups }()
+	item, err := do()
+	if err != nil && !quiet(err) {
+		m.log.Error("%v", err)
+		select {
+		case <-time.After(time.Second):
+		case <-m.stopping.Done():
+		}
+	}
+	return item, err
+}
+
+// work sees one attempt through. The item is closed afterwards.
+func (m *Manager) work(item *spool.Item) {
+	weight := len(item.Envelope.To) / weightOf
+	m.gate.add(weight)
+	defer m.gate.release(weight)
+	defer item.Close()
+	r := &round{Manager: m, s: m.settings.Load(), item: item, begun: time.Now()}
+	if !r.report() { // what an earlier round left unsaid
+		r.postpone(time.Now().Add(r.backoff()))
+		return
+	}
+	r.deliver(item.Pending())
+	r.finish()
+}
+
+// routed is a delivery that knows its lane.
+type routed struct {
+	key laneKey
+	d   *delivery
+}
+
+// deliver tries all recipients, and waits for what becomes of them.
+func (r *round) deliver(pending []envelope.Recipient) {
+	r.outcomes = make([]outcome, len(pending))
+	answers := make(chan answer, len(pending)) // no lane ever waits for this message
+	var list []routed
+	for i := range pending {
+		o := &r.outcomes[i]
+		o.rcpt, o.relay = pending[i], "local"
+		user, ext, refused := r.resolve(o)
+		if refused != nil {
+			o.take(refused)
+			continue
+		}
+		d, key := r.delivery(o, user, ext)
+		d.answer, d.index = answers, i
+		list = append(list, routed{key, d})
+	}
+	r.await(list, answers)
+}
+
+// await offers deliveries to their lanes, as many as these take at a time, and collects the answers. Where a lane takes none,
+// and none of ours is there to make room, the rest has to wait.
+func (r *round) await(list []routed, answers <-chan answer) {
+	inside := make(map[laneKey]int)
+	for {
+		full := make(map[laneKey]bool)
+		rest := list[:0]
+		for _, x := range list {
+			if !full[x.key] && r.offer(x.key, x.d) {
+				inside[x.key]++
+				continue
+			}
+			full[x.key] = true
+			if inside[x.key] > 0 {
+				rest = append(rest, x)
+			} else {
+				r.outcomes[x.d.index].lane = x.key
+			}
+		}
+		if list = rest; len(inside) == 0 {
+			return
+		}
+		a := <-answers
+		for more := true; more; { // all that are there: a batch is answered at once
+			r.settle(a, inside)
+			select {
+			case a = <-answers:
+			default:
+				more = false
+			}
+		}
+	}
+}
+
+func (r *round) settle(a answer, inside map[laneKey]int) {
+	key := r.outcomes[a.index].lane
+	if inside[key]--; inside[key] == 0 {
+		delete(inside, key)
+	}
+	o := &r.outcomes[a.index]
+	if o.sent = a.sent; a.result != nil {
+		o.answered(a.result)
+	}
+}
+
+// delivery makes the job of one recipient.
+func (r *round) delivery(o *outcome, user table.User, ext string) (*delivery, laneKey) {
+	c, e := r.s.Config, r.item.Envelope
+	root, extra := user.Home, ""
+	mailRoot := filepath.Clean(c.MailRoot)
+	if below(user.Home, mailRoot) {
+		root, o.relay = mailRoot, "virtual"
+	}
+	if !below(user.Maildir, root) {
+		extra = filepath.Dir(user.Maildir)
+	}
+	o.lane = laneKey{user.UID, user.GID, root, extra}
+	number := 1
+	for i := range e.To {
+		if e.To[i].Line == o.rcpt.Line {
+			number = i + 1
+		}
+	}
+	at, err := spool.IDTime(e.ID)
+	if err != nil {
+		at = e.Time
+	}
+	j := job.Job{
+		Unique: maildir.Unique(at, e.ID, number, r.s.Host), Sender: e.From.Addr.String(),
+		Recipient: r.s.Router.Qualify(o.rcpt.Addr).String(), User: user.Name, Extension: ext,
+		Home: user.Home, Maildir: user.Maildir, Size: r.item.Size,
+		Again: r.item.Again || r.item.Attempts() > 0,
+	}
+	if !o.rcpt.Orig.IsNull() {
+		j.Original = o.rcpt.Orig.String()
+	}
+	return &delivery{job: j, item: r.item, arrived: time.Now()}, o.lane
+}
+
+// below says whether path lies under dir.
+func below(path, dir string) bool {
+	rel, err := filepath.Rel(dir, path)
+	return err == nil && rel != "." && rel != ".." && !strings.HasPrefix(rel, "../")
+}
+
+// resolve finds the mailbox of a recipient.
+func (r *round) resolve(o *outcome) (table.User, string, *job.Result) {
+	a := o.rcpt.Addr
+	if strings.HasPrefix(a.Domain, "[") {
+		a.Domain = r.s.Config.Hostname // smtpd took it for one of ours
+	}
+	alias, ok, err := r.s.Router.Alias(a)
+	switch {
+	case err != nil:
+		return table.User{}, "", deferral(reply.New(451, 3, 0, "lookup failed for now").With(err))
+	case ok && !alias.OnlyAddresses():
+		res := deferral(reply.New(451, 3, 5, fmt.Sprintf("alias %s has members that are no addresses, which is not supported yet", alias.Name)))
+		res.Patient = true
+		return table.User{}, "", res
+	}
+	ctx, cancel := context.WithTimeout(r.working, lookupTime)
+	defer cancel()
+	user, ext, err := r.s.Router.User(ctx, a)
+	switch {
+	case err == nil:
+		return user, ext, nil
+	case !errors.Is(err, route.ErrUnknown):
+		return user, ext, deferral(reply.New(451, 3, 0, "lookup failed for now").With(err))
+	case strings.EqualFold(a.Local, "postmaster"): // which must be accepted (RFC 5321 §4.5.1)
+		res := deferral(reply.New(451, 3, 5, "nobody reads the postmaster's mail: an alias is missing"))
+		res.Patient = true
+		return user, ext, res
+	}
+	return user, ext, &job.Result{Kind: job.Failed, Reply: reply.New(550, 1, 1, "unknown user: "+a.String()).With(err)}
+}
+
+func deferral(r *reply.Reply) *job.Result { return &job.Result{Kind: job.Deferred, Reply: r} }
+
+// answered takes a worker's result.
+func (o *outcome) answered(res *job.Result) {
+	o.take(res)
+	if len(res.Addresses) > 0 {
+		o.forward = res.Addresses
+		o.status = "" // until the copy is on its way
+	}
+}
+
+var statuses = map[job.Kind]spool.Status{
+	job.Delivered: spool.Sent, job.Forward: spool.Forwarded, job.Deferred: spool.Deferred, job.Failed: spool.Failed,
+}
+
+func (o *outcome) take(res *job.Result) {
+	o.status, o.reply, o.text, o.patient = statuses[res.Kind], res.Reply, res.File, res.Patient
+}

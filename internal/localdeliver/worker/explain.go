@@ -1,0 +1,34 @@
+package worker
+
+import (
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"postrider/internal/maildir"
+	"postrider/internal/reply"
+)
+
+// explain is what the sender is told of a mailbox that cannot be written to. All of it may pass.
+func explain(err error) *reply.Reply {
+	switch {
+	case errors.Is(err, unix.EDQUOT):
+		return reply.New(452, 2, 2, "mailbox full: "+err.Error())
+	case errors.Is(err, unix.ENOSPC):
+		return reply.New(452, 3, 1, "file system full: "+err.Error())
+	case errors.Is(err, maildir.ErrNoMaildir), errors.Is(err, fs.ErrPermission):
+		return reply.New(451, 2, 1, "mailbox cannot be written to: "+err.Error())
+	case errors.Is(err, fs.ErrNotExist):
+		return reply.New(451, 2, 1, "home directory is missing: "+err.Error())
+	}
+	return reply.New(451, 3, 0, "mailbox cannot be written to: "+err.Error())
+}
+
+// below says whether path lies under dir.
+func below(path, dir string) bool {
+	rel, err := filepath.Rel(dir, path)
+	return err == nil && rel != "." && rel != ".." && !strings.HasPrefix(rel, "../")
+}

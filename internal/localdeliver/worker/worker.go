@@ -1,0 +1,210 @@
+// Package worker is the delivery under the recipient's uid: it reads the user's .forward, stops loops and writes into
+// Maildirs. It trusts its manager for who the user is and where the home lies; it trusts neither messages nor what the
+// user, or with a shared uid another user, put into the home. Whatever it cannot understand it defers.
+package worker
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"postrider/internal/localdeliver/job"
+	"postrider/internal/maildir"
+	"postrider/internal/reply"
+)
+
+// Worker serves the jobs of one manager.
+type Worker struct {
+	// Confine is told the directories that the jobs will need, before the first job is read.
+	Confine func(roots []string) error
+
+	hello   job.Hello
+	in      *job.Decoder
+	out     *job.Encoder
+	cleaned map[string]bool // Maildirs whose tmp/ was cleaned by this process
+}
+
+// Serve works until the manager closes the connection.
+func (w *Worker) Serve(conn io.ReadWriter) error {
+	w.in, w.out, w.cleaned = job.NewDecoder(conn), job.NewEncoder(conn), make(map[string]bool)
+	var err error
+	if w.hello, err = w.in.Hello(); err != nil {
+		return fmt.Errorf("read greeting: %w", err)
+	}
+	missing := false
+	if w.Confine != nil {
+		if err := w.Confine(w.hello.Roots); errors.Is(err, errMissingRoot) {
+			missing = true
+		} else if err != nil {
+			return fmt.Errorf("confine: %w", err)
+		}
+	}
+	for {
+		n, err := w.in.Batch()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read batch: %w", err)
+		}
+		boxes, err := w.batch(n)
+		if err != nil {
+			return err
+		}
+		if missing {
+			return nil
+		}
+		w.clean(boxes)
+	}
+}
+
+// delivery is a job at work.
+type delivery struct {
+	*job.Job
+	message *maildir.Message // nil: none for the mailbox
+	result  *job.Result      // nil: the mailbox decides
+	forward []string
+}
+
+// batch reads n jobs with their messages, delivers them together, and answers.
+func (w *Worker) batch(n int) (boxes []string, err error) {
+	b := maildir.NewBatch()
+	defer b.Close()
+	list := make([]*delivery, n)
+	for i := range list {
+		if list[i], err = w.take(b); err != nil {
+			return nil, err
+		}
+	}
+	b.Commit()
+	for _, d := range list {
+		if err := w.out.Result(d.settle()); err != nil {
+			return nil, fmt.Errorf("write result: %w", err)
+		}
+		if d.message != nil {
+			boxes = append(boxes, d.Maildir)
+		}
+	}
+	if err := w.out.Flush(); err != nil {
+		return nil, fmt.Errorf("write results: %w", err)
+	}
+	return boxes, nil
+}
+
+// take reads one job and its message. The error is one of the connection: others are the job's result.
+func (w *Worker) take(b *maildir.Batch) (*delivery, error) {
+	j, err := w.in.Job()
+	if err != nil {
+		return nil, fmt.Errorf("read job: %w", err)
+	}
+	d := &delivery{Job: j}
+	head, err := w.in.Peek(int(min(j.Size, maxHeader)))
+	if err != nil {
+		return nil, fmt.Errorf("read message: %w", err)
+	}
+	if hasDeliveredTo(head, j.Recipient) {
+		d.fail(reply.New(554, 4, 6, "mail forwarding loop for "+j.Recipient))
+	} else {
+		w.route(d)
+	}
+	if d.result == nil {
+		d.open(b, w.hello.Mailboxes)
+	}
+	return d, w.copy(d)
+}
+
+// route asks the user's .forward.
+func (w *Worker) route(d *delivery) {
+	f, err := w.findForward(d.Job)
+	if err != nil {
+		d.fail(reply.Of(err, reply.New(451, 3, 0, err.Error())))
+		var p *patientError
+		d.result.Patient = errors.As(err, &p)
+		return
+	}
+	d.forward = f.addresses
+	if !f.mailbox {
+		d.result = &job.Result{Kind: job.Forward, Addresses: f.addresses, Reply: forwarded}
+	}
+}
+
+var (
+	forwarded = reply.New(250, 0, 0, "forwarded")
+	delivered = reply.New(250, 0, 0, "delivered to maildir")
+)
+
+func (d *delivery) fail(r *reply.Reply) {
+	kind := job.Deferred
+	if r.Permanent() {
+		kind = job.Failed
+	}
+	d.result = &job.Result{Kind: kind, Reply: r}
+}
+
+// open begins the message in the Maildir, with what the last delivery adds on top (RFC 5321 §4.4).
+func (d *delivery) open(b *maildir.Batch, mailboxes string) {
+	place := maildir.Place{Root: d.Home, Path: d.Maildir}
+	if mailboxes != "" && below(d.Home, mailboxes) {
+		place.Root = mailboxes
+	}
+	m, err := b.Create(place, d.Unique, d.Again)
+	if err != nil {
+		d.fail(explain(err))
+		return
+	}
+	d.message = m
+	head := make([]byte, 0, 512)
+	head = append(append(append(head, "Return-Path: <"...), d.Sender...), ">\r\n"...)
+	if d.Original != "" && d.Original != d.Recipient {
+		head = append(append(append(head, "X-Original-To: "...), d.Original...), "\r\n"...)
+	}
+	head = append(append(append(head, "Delivered-To: "...), d.Recipient...), "\r\n"...)
+	m.Write(head) // its error stays with the message
+}
+
+// copy reads the message to its end, into the mailbox if it is meant for it.
+func (w *Worker) copy(d *delivery) error {
+	for left := d.Size; left > 0; {
+		chunk, err := w.in.Peek(int(min(left, int64(max(w.in.Buffered(), 1)))))
+		if err != nil {
+			return fmt.Errorf("read message: %w", err)
+		}
+		if d.message != nil {
+			d.message.Write(chunk)
+		}
+		w.in.Discard(len(chunk))
+		left -= int64(len(chunk))
+	}
+	if d.message != nil {
+		d.message.Close()
+	}
+	return nil
+}
+
+// settle is the result after the commit.
+func (d *delivery) settle() *job.Result {
+	switch {
+	case d.result != nil:
+	case d.message.Err() != nil:
+		d.fail(explain(d.message.Err()))
+	case len(d.forward) > 0:
+		d.result = &job.Result{Kind: job.Forward, File: d.message.Name(), Addresses: d.forward, Reply: forwarded}
+	default:
+		d.result = &job.Result{Kind: job.Delivered, File: d.message.Name(), Reply: delivered}
+	}
+	return d.result
+}
+
+// maxCleaned bounds the memory for Maildirs that were cleaned.
+const maxCleaned = 1000
+
+// clean removes old files from tmp/ of the Maildirs, each once in the life of the process, after its mail was answered for.
+func (w *Worker) clean(boxes []string) {
+	for _, path := range boxes {
+		if !w.cleaned[path] && len(w.cleaned) < maxCleaned {
+			w.cleaned[path] = true
+			maildir.Clean(path, time.Now()) // the next process tries again
+		}
+	}
+}
