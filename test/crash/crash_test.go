@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"postrider/internal/envelope"
 	"postrider/test/suite"
 )
 
@@ -32,8 +33,8 @@ var points = []string{
 	"deliver.committed", "journal.written", "journal.synced", "deliver.recorded", "deliver.done", "done.unlinked", "done.synced",
 }
 
-// relaying lets the load send to other hosts, too.
-const relaying = "[smtpd]\nrelay_networks = [\"127.0.0.0/8\"]\n"
+// relaying lets the load send to other hosts, too; what a dead worker leaves is soon tried again.
+const relaying = "[smtpd]\nrelay_networks = [\"127.0.0.0/8\"]\n[localdeliver]\nmin_backoff = \"1s\"\nmax_backoff = \"2s\"\n"
 
 // promise is a message that was answered 250.
 type promise struct {
@@ -97,12 +98,14 @@ func killRound(t *testing.T, point string) counts {
 	go reader(s, reading)
 	wait := time.Duration(200+rand.IntN(800)) * time.Millisecond
 	if point != "" {
-		wait = 8 * time.Second
+		wait = 5 * time.Second
 	}
 	select {
 	case <-s.Ended("smtpd"):
 		c.fired = 1
 	case <-s.Ended("localdeliver"):
+		c.fired = 1
+	case <-workerDied(s, wait):
 		c.fired = 1
 	case <-time.After(wait):
 	}
@@ -119,18 +122,26 @@ func killRound(t *testing.T, point string) counts {
 	return c
 }
 
-// queued are the ids that lie in stage/ or in the local channel.
-func queued(s *suite.Suite) map[string]bool {
-	ids := map[string]bool{}
-	for _, dir := range []string{"stage", "local/new", "local/cur/*"} {
-		files, _ := filepath.Glob(filepath.Join(s.Spool, dir, "*"))
-		for _, f := range files {
-			for part := range strings.FieldsFuncSeq(filepath.Base(f), func(r rune) bool { return r == ',' || r == '.' }) {
-				if len(part) == 16 {
-					ids[part] = true
-				}
+// workerDied returns a channel that is closed when the manager says that a worker is gone.
+func workerDied(s *suite.Suite, within time.Duration) <-chan struct{} {
+	died := make(chan struct{})
+	go func() {
+		for end := time.Now().Add(within); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+			if strings.Contains(s.Log(), "delivery process failed") {
+				close(died)
+				return
 			}
 		}
+	}()
+	return died
+}
+
+// queued are the ids that lie in stage/ or in the local channel.
+func queued(s *suite.Suite) map[string]bool {
+	dirs, _ := filepath.Glob(s.Spool + "/local/cur/*")
+	ids := map[string]bool{}
+	for id := range filesByID(append(dirs, s.Spool+"/stage", s.Spool+"/local/new")...) {
+		ids[id] = true
 	}
 	return ids
 }
@@ -138,35 +149,48 @@ func queued(s *suite.Suite) map[string]bool {
 // verify fails the test for every promise that is broken and returns how many messages came twice.
 func verify(t *testing.T, s *suite.Suite, all []promise, inFlight map[string]bool) (twice int) {
 	t.Helper()
+	mailbox := make(map[string]map[string][]string)
+	for _, u := range suite.Users {
+		mailbox[u] = filesByID(s.Mailbox(u)+"/new", s.Mailbox(u)+"/cur")
+	}
+	remote := filesByID(s.Spool + "/remote/new")
 	for _, p := range all {
 		for _, u := range p.users {
-			files, _ := filepath.Glob(s.Mailbox(u) + "/*/*." + p.id + "*")
-			n := 0
+			files := mailbox[u][p.id]
 			for _, f := range files {
-				b, err := os.ReadFile(f)
-				if strings.HasPrefix(f, s.Mailbox(u)+"/tmp/") {
-					continue
-				}
-				if err != nil || !whole(b) {
+				if b, err := os.ReadFile(f); err != nil || !whole(b) {
 					t.Errorf("%s for %s is damaged: %s, %d octets, %v", p.id, u, f, len(b), err)
 				}
-				n++
 			}
-			if n == 0 {
+			if len(files) == 0 {
 				t.Errorf("LOST: %s for %s", p.id, u)
 			}
-			if n > 1 {
+			if len(files) > 1 {
 				twice++
 				if !inFlight[p.id] {
-					t.Errorf("%s came %d times to %s and was not in flight", p.id, n, u)
+					t.Errorf("%s came %d times to %s and was not in flight", p.id, len(files), u)
 				}
 			}
 		}
-		if p.remote {
-			if files, _ := filepath.Glob(s.Spool + "/remote/new/" + p.id + "*"); len(files) != 1 {
-				t.Errorf("LOST: %s for the other host: %v", p.id, files)
-			}
+		if p.remote && len(remote[p.id]) != 1 {
+			t.Errorf("LOST: %s for the other host: %v", p.id, remote[p.id])
 		}
 	}
 	return twice
+}
+
+// filesByID finds the queue id in each file name of some directories.
+func filesByID(dirs ...string) map[string][]string {
+	found := make(map[string][]string)
+	for _, dir := range dirs {
+		entries, _ := os.ReadDir(dir)
+		for _, e := range entries {
+			for _, part := range strings.FieldsFunc(e.Name(), func(r rune) bool { return r == '.' || r == ',' }) {
+				if envelope.ValidID(part) {
+					found[part] = append(found[part], filepath.Join(dir, e.Name()))
+				}
+			}
+		}
+	}
+	return found
 }
