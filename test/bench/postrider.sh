@@ -8,7 +8,8 @@ DIRS="$D/spool $D/mail"
 VOLS="$D/spool $D/mail"
 RCPT_LOCAL=u%d@bench.test
 RCPT_RELAY=u%d@d%d.test
-EXPORT="TREE=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd) D=$D ADDR=$ADDR"
+TREE=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+export TREE D ADDR # for launch and do_mailq, which run in shells of their own
 
 # The contents only: for the power cut both are mount points.
 clean() {

@@ -123,6 +123,7 @@ EOF
   else
     cp etc/base.toml etc/postrider.toml
   fi
+  "$tree/bin/postrider" show -c "$RUN/etc/postrider.toml" >/dev/null || die "wrong configuration"
   echo "$domain local" > etc/domains
   [ -e etc/aliases ] || printf 'postmaster: alice\nroot: alice\n' > etc/aliases
   touch etc/users etc/passwords etc/virtual
@@ -176,7 +177,7 @@ write_env() {
 
 # Each daemon is a job of its own process group, so that Ctrl-C reaches this script alone.
 set -m
-pids=() names=()
+pids=() names=() below=() # below: what they had started when all was ready
 
 start() { # name, then the sockets for postrider listen
   local name=$1
@@ -193,9 +194,22 @@ start_all() {
     -socket "submit=unix:$sock/submit" -socket "submit.int=unix:$sock/submit.int"
 }
 
-alive() { # any process of a daemon's group
+# The processes and all below them. The workers of localdeliver are in sessions of their own.
+family() {
   local pid
-  for pid in "${pids[@]}"; do kill -0 -- "-$pid" 2>/dev/null && return; done
+  for pid in "$@"; do
+    echo "$pid"
+    # shellcheck disable=SC2046
+    family $(cat /proc/"$pid"/task/*/children 2>/dev/null)
+  done
+}
+
+alive() {
+  local pid stat
+  for pid in "$@"; do
+    { read -r stat < "/proc/$pid/stat"; } 2>/dev/null || continue
+    [[ $stat = *') Z '* ]] || return 0
+  done
   return 1
 }
 
@@ -206,13 +220,14 @@ all_there() {
 
 end_all() {
   trap '' INT TERM HUP EXIT
-  local pid i
+  local all pid i
+  mapfile -t all < <(family "${pids[@]}" "${below[@]}" | sort -u)
   for pid in "${pids[@]}"; do kill -TERM "$pid" 2>/dev/null || :; done
   for ((i = 0; i < grace * 20; i++)); do
-    alive || break
+    alive "${all[@]}" || break
     sleep 0.05
   done
-  for pid in "${pids[@]}"; do kill -KILL -- "-$pid" 2>/dev/null || :; done
+  for pid in "${all[@]}"; do ! alive "$pid" || kill -KILL "$pid" 2>/dev/null || :; done
   rm -f "$RUN/env" "$RUN"/sock/*
 }
 
@@ -286,6 +301,7 @@ main() {
   trap end_all EXIT
   start_all
   if await_greeting; then
+    mapfile -t below < <(family "${pids[@]}")
     write_env
     explain
     echo ready

@@ -72,7 +72,7 @@ delivered() {
   found=$(grep -rl "^Subject: $3\$" "$1/new" "$1/cur") || return
   [ "$(wc -l <<<"$found")" = 1 ] && [ "$(stat -c %U "$found")" = "$2" ]
 }
-journal() { journalctl --no-pager -o short -u "postrider-$1.service" | grep -E "$2"; }
+journal() { journalctl --no-pager -o short -u "postrider-$1.service" | grep -E -- "$2"; }
 # queue id of the delivered message, from its file name, must be in both daemons' lines
 one_id() {
   local file id
@@ -134,7 +134,24 @@ waits_for_restart() { # a client that comes while smtpd is down is served when i
   systemctl kill -s KILL postrider-smtpd.service
   smtp sam@example.test afterkill && soon delivered /home/sam/Maildir sam afterkill
 }
-nothing_left() { ! pgrep -u pr-smtpd,pr-local,pr-auth,vmail,sam,carol; }
+# ask LINE: the first answer of authd
+ask() {
+  perl -MIO::Socket::UNIX -e 'my $s = IO::Socket::UNIX->new("/run/postrider/auth") or die "auth: $!\n";
+    print $s "$ARGV[0]\n"; $s->flush; my $answer = <$s>; print $answer' "$1"
+}
+login() { ask "auth smtp PLAIN rip=192.0.2.1 lip=192.0.2.2 tls=TLSv1.3 ir=$(printf '\0%s\0%s' "$1" "$2" | base64 -w 0)"; }
+system_passwords() { # a right password of a system user holds, a wrong one does not
+  echo 'sam:Correct-Horse-9' | chpasswd
+  sed -i 's,^#checkpassword = .*,checkpassword = "/run/postrider/checkpassword",' /etc/postrider/postrider.toml
+  systemctl reload postrider-authd.service
+  soon journal authd reloaded
+  local right wrong
+  right=$(login sam Correct-Horse-9) wrong=$(login sam wrong)
+  echo "$right / $wrong"
+  journalctl --no-pager -o short -u postrider-checkpassword.service | tail -3
+  [[ $right = "ok name=sam"* ]] && [[ $wrong = no* ]]
+}
+nothing_left() { ! pgrep -u pr-smtpd,pr-local,pr-auth,pr-check,vmail,sam,carol; }
 
 finish() {
   [ $failed = 0 ] || journalctl --no-pager -o short -u 'postrider-*' | tail -60
@@ -176,6 +193,7 @@ check 'exposure of authd at most 1.5' score postrider-authd.service 15
 check 'exposure of localdeliver at most 2.8' score postrider-localdeliver.service 28
 check 'sendmail by a user without new privileges' sends fourth
 check 'its delivery' soon delivered /home/carol/Maildir carol fourth
+if [ -x /usr/libexec/postrider/checkpassword ]; then check 'a system password, through PAM' system_passwords; fi
 check 'mailq by a user' as_sam mailq
 check 'reload keeps the processes' reloads
 check 'mail after the reload' smtp sam@example.test fifth
