@@ -3,6 +3,7 @@ package config
 import (
 	"bufio"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 )
@@ -40,10 +41,10 @@ func constants() *Config {
 		LogFormat:          "text",
 		Tables: Tables{
 			Aliases:   []string{"/etc/aliases"},
-			Users:     "/etc/postrider/users",
-			Passwords: "/etc/postrider/passwords",
-			Domains:   "/etc/postrider/domains",
-			Virtual:   "/etc/postrider/virtual",
+			Users:     filepath.Join(filepath.Dir(DefaultPath), "users"),
+			Passwords: filepath.Join(filepath.Dir(DefaultPath), "passwords"),
+			Domains:   filepath.Join(filepath.Dir(DefaultPath), "domains"),
+			Virtual:   filepath.Join(filepath.Dir(DefaultPath), "virtual"),
 			Passwd:    "/etc/passwd",
 		},
 		TLS: TLS{MinVersion: "1.2"},

@@ -10,9 +10,6 @@ import (
 	"postrider/internal/address"
 )
 
-// maxSocket is the longest path of a Unix socket (sun_path, with its final NUL, is 108 bytes).
-const maxSocket = 107
-
 // validator checks values that have the right type; each problem carries the line of its key.
 type validator struct {
 	file     string
@@ -88,9 +85,6 @@ func (v *validator) places(c *Config) {
 	v.path("run_dir", c.RunDir)
 	v.path("state_dir", c.StateDir)
 	v.path("mail_root", c.MailRoot)
-	if n := len(c.RunDir) + len("/checkpassword"); n > maxSocket {
-		v.fail("run_dir", "its sockets' paths would have %d bytes, the limit is %d", n, maxSocket)
-	}
 }
 
 func (v *validator) path(key, path string) {
