@@ -218,9 +218,6 @@ func (v *validator) mailbox(key, text string) {
 
 func (v *validator) authd(a *Authd) {
 	v.optionalPath("authd.checkpassword", a.Checkpassword)
-	if len(a.Checkpassword) > maxSocket {
-		v.fail("authd.checkpassword", "has %d bytes, the limit of a socket's path is %d", len(a.Checkpassword), maxSocket)
-	}
 	if a.FailureDelay != 0 {
 		v.span("authd.failure_delay", a.FailureDelay, time.Minute)
 	}
