@@ -33,11 +33,8 @@ import (
 // workerArgument is how the spawner starts a worker.
 const workerArgument = "-worker"
 
-// The sockets of LISTEN_FDNAMES.
-const (
-	controlSocket = "local.ctl"
-	checkSocket   = "local.check" // not served yet: smtpd takes silence for consent
-)
+// controlSocket is the name in LISTEN_FDNAMES.
+const controlSocket = "local.ctl"
 
 func main() {
 	kinds := map[byte][]string{localdeliver.WorkerKind: {workerArgument}}
@@ -109,12 +106,8 @@ func sockets() ([]net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, l := range inherited[checkSocket] {
-		l.Close()
-	}
-	delete(inherited, checkSocket)
 	if len(inherited[controlSocket]) == 0 || len(inherited) > 1 {
-		return nil, fmt.Errorf("expected sockets named %q, perhaps %q, and no others in LISTEN_FDNAMES, from systemd or postrider listen", controlSocket, checkSocket)
+		return nil, fmt.Errorf("expected sockets named %q and no others in LISTEN_FDNAMES, from systemd or postrider listen", controlSocket)
 	}
 	return inherited[controlSocket], nil
 }

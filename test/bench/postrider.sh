@@ -83,7 +83,7 @@ launch() {
   s() { echo "-socket $1=unix:$D/sock/$1,mode=$2,owner=$3"; }
   $listen -user pr-auth -nnp -umask 077 $(s auth 0660 pr-auth:pr-login) -- "$TREE/bin/authd" $conf &
   $listen -user pr-local -caps setuid,setgid -nnp -umask 077 $(s local.ctl 0666 pr-local:pr-local) \
-    $(s local.check 0660 pr-local:pr-smtpd) -- "$TREE/bin/localdeliver" $conf &
+    -- "$TREE/bin/localdeliver" $conf &
   exec $listen -user pr-smtpd -nnp -umask 077 -socket smtp=$ADDR $(s submit 0666 pr-smtpd:pr-smtpd) \
     $(s submit.int 0660 pr-smtpd:pr-read) -- "$TREE/bin/smtpd" $conf
 }

@@ -188,7 +188,7 @@ start() { # name, then the sockets for postrider listen
 
 start_all() {
   start authd -socket "auth=unix:$sock/auth"
-  start localdeliver -socket "local.ctl=unix:$sock/local.ctl" -socket "local.check=unix:$sock/local.check"
+  start localdeliver -socket "local.ctl=unix:$sock/local.ctl"
   start smtpd -socket "smtp=$host:$((PORT_BASE + 25))" -socket "submission=$host:$((PORT_BASE + 587))" \
     -socket "submissions=$host:$((PORT_BASE + 465))" \
     -socket "submit=unix:$sock/submit" -socket "submit.int=unix:$sock/submit.int"

@@ -169,7 +169,6 @@ submit 0666 pr-smtpd pr-smtpd
 submit.int 0660 pr-smtpd pr-read
 auth 0660 pr-auth pr-login
 local.ctl 0666 pr-local pr-local
-local.check 0660 pr-local pr-smtpd
 EOF
 while read -r path want; do check "mode of spool $path" mode "/var/spool/postrider/$path" "$want"; done <<'EOF'
 stage 2700 pr-smtpd pr-read
