@@ -62,6 +62,7 @@ func run(path string, log **logline.Logger) error {
 	if err != nil {
 		return err
 	}
+	syscall.Umask(0o027) // queue files are for the group of their consumers, too
 	stage, err := spool.OpenStage(cfg.SpoolDir, spool.StageOptions{MessageSize: int64(cfg.MessageSize), Log: *log})
 	if err != nil {
 		return err
@@ -101,6 +102,7 @@ func sockets(cfg *config.Config) (map[string][]net.Listener, error) {
 type daemon struct {
 	path     string
 	log      *logline.Logger
+	stage    *spool.Stage
 	auth     *auth.Client
 	identity atomic.Pointer[listen.Certificates] // nil without TLS
 	listen   *listen.Server
@@ -108,7 +110,7 @@ type daemon struct {
 }
 
 func newDaemon(path string, cfg *config.Config, stage *spool.Stage, log *logline.Logger) (*daemon, error) {
-	d := &daemon{path: path, log: log, auth: &auth.Client{Path: filepath.Join(cfg.RunDir, "auth")}}
+	d := &daemon{path: path, log: log, stage: stage, auth: &auth.Client{Path: filepath.Join(cfg.RunDir, "auth")}}
 	d.listen = listen.NewServer(log, limits(cfg), drainTimeout)
 	certificates, err := d.load(cfg)
 	if err != nil {
@@ -229,6 +231,7 @@ func (d *daemon) reconfigure() error {
 	d.identity.Store(certificates)
 	d.listen.SetLimits(limits(cfg))
 	d.smtp.Configure(cfg, d.resolver(cfg))
+	d.stage.SetMessageSize(int64(cfg.MessageSize))
 	return nil
 }
 

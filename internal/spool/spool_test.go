@@ -266,7 +266,7 @@ func TestGuard(t *testing.T) {
 	if err := unix.Statfs(r.root, &st); err != nil {
 		t.Fatal(err)
 	}
-	r.stage.opt.MessageSize = int64(st.Bavail) * st.Bsize * 3 / 4 // between the two marks
+	r.stage.SetMessageSize(int64(st.Bavail) * st.Bsize * 3 / 4) // between the two marks
 	if _, err := r.stage.Create(envelopeFor(envelope.Local), false); !errors.Is(err, ErrFull) {
 		t.Errorf("got %v", err)
 	}

@@ -39,6 +39,7 @@ type Stage struct {
 	ids     ids
 	sync    groupSync
 	broken  atomic.Bool
+	largest atomic.Int64 // message that the guard makes room for
 	nagged  atomic.Int64 // when the log last said so
 	closing chan struct{}
 	publish sync.WaitGroup // what goes on in the background
@@ -58,6 +59,7 @@ func OpenStage(root string, o StageOptions) (*Stage, error) {
 		return nil, fmt.Errorf("open spool: %w", err)
 	}
 	s.sync.dir, s.sync.fail = s.dir, s.fail
+	s.largest.Store(o.MessageSize)
 	for _, via := range []envelope.Via{envelope.Local, envelope.Remote} {
 		path := filepath.Join(root, string(via), "new")
 		fd, err := unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -144,6 +146,9 @@ func (s *Stage) leave() {
 	}
 }
 
+// SetMessageSize changes the largest message for which there must be room.
+func (s *Stage) SetMessageSize(n int64) { s.largest.Store(n) }
+
 // guard refuses a message while the disk could not take it.
 func (s *Stage) guard(low bool) error {
 	if s.broken.Load() {
@@ -154,7 +159,7 @@ func (s *Stage) guard(low bool) error {
 	if err := unix.Fstatfs(s.fd(), &st); err != nil {
 		return fmt.Errorf("statfs %s: %w", s.dir.Name(), err)
 	}
-	space, inodes := spaceFactor*s.opt.MessageSize, uint64(minInodes)
+	space, inodes := spaceFactor*s.largest.Load(), uint64(minInodes)
 	if low {
 		space, inodes = space/2, inodes/2
 	}
