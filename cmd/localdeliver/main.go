@@ -79,7 +79,7 @@ func run(path string, log **logline.Logger) error {
 	}
 	defer spawner.Close()
 	channel, err := spool.OpenChannel(cfg.SpoolDir, envelope.Local, spool.ChannelOptions{
-		AllowRemote: cfg.AllowRemoteSpool, MessageSize: int64(cfg.MessageSize), Log: *log,
+		AllowRemote: cfg.AllowRemoteSpool, Log: *log,
 	})
 	if err != nil {
 		return err

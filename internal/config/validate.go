@@ -30,7 +30,7 @@ func (v *validator) config(c *Config) {
 	v.names(c)
 	v.places(c)
 	v.delimiter(c.RecipientDelimiter)
-	v.size("message_size", c.MessageSize, 1<<10, 1<<39)
+	v.size("message_size", c.MessageSize, 1<<10, 2<<30) // the spool reads files of up to 4 GiB
 	v.resolver(c.Resolver)
 	v.oneOf("log_format", c.LogFormat, "text", "syslog", "json")
 	v.tables(&c.Tables)

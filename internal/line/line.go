@@ -36,14 +36,19 @@ type Conn interface {
 // bufferSize bounds a line, and is the unit in which bodies are read.
 const bufferSize = 8 << 10
 
-// Reader reads lines, dot-terminated bodies and chunks from one connection. Each wait for the peer is bounded by Timeout.
+// Reader reads lines, dot-terminated bodies and chunks from one connection. A peer that sends nothing, or just enough not to
+// seem idle, is given up: a line must be complete within Timeout, and a body must come at minRate on average.
 type Reader struct {
-	Timeout time.Duration // of each read; 0 = none
+	Timeout time.Duration // of a whole line, and of each read of a body; 0 = none
 
-	conn Conn
-	buf  []byte
-	r, w int
+	conn  Conn
+	buf   []byte
+	r, w  int
+	until time.Time // the end of all patience with what is being read; zero = none
 }
+
+// minRate is the least speed of a body, octets a second, after the first Timeout.
+const minRate = 500
 
 // NewReader returns a Reader with an empty buffer.
 func NewReader(conn Conn, timeout time.Duration) *Reader {
@@ -53,14 +58,6 @@ func NewReader(conn Conn, timeout time.Duration) *Reader {
 // Buffered is the number of bytes that the peer has sent ahead.
 func (r *Reader) Buffered() int { return r.w - r.r }
 
-// Await reads once if nothing is buffered, so that a caller can tell when the peer's next word has come.
-func (r *Reader) Await() error {
-	if r.Buffered() > 0 {
-		return nil
-	}
-	return r.fill()
-}
-
 // fill reads once more behind what is buffered.
 func (r *Reader) fill() error {
 	if r.r > 0 {
@@ -69,7 +66,11 @@ func (r *Reader) fill() error {
 		r.r = 0
 	}
 	if r.Timeout > 0 {
-		if err := r.conn.SetReadDeadline(time.Now().Add(r.Timeout)); err != nil {
+		deadline := time.Now().Add(r.Timeout)
+		if !r.until.IsZero() && r.until.Before(deadline) {
+			deadline = r.until
+		}
+		if err := r.conn.SetReadDeadline(deadline); err != nil {
 			return &ReadError{err}
 		}
 	}
@@ -84,6 +85,11 @@ func (r *Reader) fill() error {
 	return &ReadError{err}
 }
 
+// patience says how long what is being read may take from now on; n octets of it are there.
+func (r *Reader) patience(start time.Time, n int64) {
+	r.until = start.Add(r.Timeout + time.Duration(n)*(time.Second/minRate))
+}
+
 // ReadLine returns the next line without its CRLF, valid until the next call. A line of more than max octets (CRLF
 // included; at most 8 KiB) is read to its end and answered with ErrTooLong.
 func (r *Reader) ReadLine(max int) ([]byte, error) {
@@ -94,6 +100,9 @@ func (r *Reader) ReadLine(max int) ([]byte, error) {
 			line := r.buf[r.r : r.r+from+i+1]
 			r.r += len(line)
 			return checkLine(line, max)
+		}
+		if from == 0 {
+			r.patience(time.Now(), 0)
 		}
 		if from = r.Buffered(); from >= max {
 			return nil, r.skipLine()
@@ -118,14 +127,22 @@ func checkLine(line []byte, max int) ([]byte, error) {
 // skipLimit is how much of an overlong line is read before the peer is given up.
 const skipLimit = 1 << 20
 
+// skipLine reads an overlong line to its end, which must be a CRLF like any other.
 func (r *Reader) skipLine() error {
+	var c Chunks
 	for skipped := 0; skipped < skipLimit; {
-		if i := bytes.IndexByte(r.buf[r.r:r.w], '\n'); i >= 0 {
-			r.r += i + 1
+		data := r.buf[r.r:r.w]
+		i := bytes.IndexByte(data, '\n')
+		if i >= 0 {
+			data = data[:i+1]
+		}
+		r.r += len(data)
+		if skipped += len(data); len(data) > 0 && !c.check(data) {
+			return ErrBareEOL
+		}
+		if i >= 0 {
 			return ErrTooLong
 		}
-		skipped += r.Buffered()
-		r.r = r.w
 		if err := r.fill(); err != nil {
 			return err
 		}
@@ -168,12 +185,14 @@ func (b *body) tooMuch() bool { return (b.n-skipLimit)/excess > b.limit }
 // been read to its end; a *ReadError comes at once, and then nothing that follows may be taken for a command.
 func (r *Reader) CopyDot(dst io.Writer, limit int64) (int64, error) {
 	b := body{dst: dst, limit: limit}
+	began := time.Now()
 	start := true // at the start of a line
 	for {
 		data := r.buf[r.r:r.w]
 		i := bytes.IndexByte(data, '\n')
 		if i < 0 {
 			if done := r.partialLine(&b, data, &start); !done {
+				r.patience(began, b.n)
 				if err := r.fill(); err != nil {
 					return b.n, err
 				}
@@ -252,8 +271,10 @@ func (c *Chunks) Copy(r *Reader, dst io.Writer, size, limit int64) error {
 	if size > limit {
 		b.err = ErrTooBig
 	}
+	began := time.Now()
 	for size > 0 {
 		if r.Buffered() == 0 {
+			r.patience(began, b.n)
 			if err := r.fill(); err != nil {
 				return err
 			}

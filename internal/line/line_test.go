@@ -50,6 +50,56 @@ func TestReadLine(t *testing.T) {
 	}
 }
 
+// TestSkippedLineEnds: what comes after a bare LF in an overlong line is no command.
+func TestSkippedLineEnds(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		end string
+		err error
+	}{{"\r\n", ErrTooLong}, {"\n", ErrBareEOL}, {"\r", ErrBareEOL}} {
+		for _, n := range []int{1, 7, 8192, 100000} {
+			r := reader(strings.Repeat("x", 9000)+c.end+"MAIL FROM:<x@y>\r\n", n)
+			if _, err := r.ReadLine(512); err != c.err {
+				t.Errorf("line that ends in %q, pieces of %d: %v", c.end, n, err)
+			}
+		}
+	}
+}
+
+// clocked is a connection that notes the deadlines that it is given.
+type clocked struct {
+	pieces
+	deadlines []time.Time
+}
+
+func (c *clocked) SetReadDeadline(t time.Time) error {
+	c.deadlines = append(c.deadlines, t)
+	return nil
+}
+
+// TestPatience: a line that comes an octet at a time has one deadline, and a body's deadline grows with its octets only.
+func TestPatience(t *testing.T) {
+	t.Parallel()
+	c := &clocked{pieces: pieces{in: "NOOP\r\n", n: 1}}
+	r := NewReader(c, time.Minute)
+	if _, err := r.ReadLine(512); err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range c.deadlines[1:] {
+		if d.After(c.deadlines[0].Add(time.Second)) {
+			t.Errorf("the deadline of a line moved by %v", d.Sub(c.deadlines[0]))
+		}
+	}
+	c = &clocked{pieces: pieces{in: strings.Repeat("a\r\n", 1000) + ".\r\n", n: 3}}
+	r = NewReader(c, time.Minute)
+	if _, err := r.CopyDot(io.Discard, 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	if last := c.deadlines[len(c.deadlines)-1]; last.After(time.Now().Add(time.Minute + time.Second)) {
+		t.Errorf("a body of 3,000 octets may take until %v", last)
+	}
+}
+
 func TestReadLineGivesUp(t *testing.T) {
 	t.Parallel()
 	var re *ReadError

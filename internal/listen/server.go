@@ -14,7 +14,7 @@ import (
 // Limits hold for all services of a server. They are one value, replaced whole by Server.SetLimits; connections that are
 // there stay.
 type Limits struct {
-	Connections    int            // living connections of all services
+	Connections    int            // living connections of all services; see limiter.takeTotal for their shares
 	PerClient      int            // of these, to one service from one IPv4 address, IPv6 /64 or uid; negative: any number
 	PerService     map[string]int // instead of PerClient, by the service's name; 0 = PerClient
 	ProxyNetworks  []netip.Prefix // connections from here must begin with a PROXY header, which names the client
@@ -176,10 +176,11 @@ func (s *Server) serve(ctx context.Context, c net.Conn, service Service) {
 // admit counts a connection, finds its client, hands it over, and takes all of that back. It returns the connection if
 // that is to be refused.
 func (s *Server) admit(ctx context.Context, c net.Conn, service Service, limits *Limits) (refused net.Conn, why Refusal) {
-	if !s.living.takeTotal(limits.Connections) {
+	_, unix := c.(*net.UnixConn)
+	if !s.living.takeTotal(service.Name, unix, limits.Connections) {
 		return c, TooManyConnections
 	}
-	defer s.living.giveTotal()
+	defer s.living.giveTotal(service.Name, unix)
 
 	s.track(c)
 	defer s.untrack(c)

@@ -21,8 +21,7 @@ import (
 
 // ChannelOptions are what a Channel needs to know of its surroundings.
 type ChannelOptions struct {
-	AllowRemote bool  // work on NFS or FUSE all the same
-	MessageSize int64 // largest message that smtpd takes today, octets; 0 = unknown
+	AllowRemote bool // work on NFS or FUSE all the same
 	Log         *logline.Logger
 }
 
@@ -420,7 +419,7 @@ func (c *Channel) skip(name, why string) error {
 
 // item reads an open queue file.
 func (c *Channel) item(f *os.File, id string) (*Item, error) {
-	q, err := verify(f, c.maxFile())
+	q, err := verify(f)
 	if err != nil {
 		return nil, err
 	}
@@ -435,14 +434,6 @@ func (c *Channel) item(f *os.File, id string) (*Item, error) {
 		return nil, err
 	}
 	return i, nil
-}
-
-// maxFile is the most octets that a queue file has. Twice today's limit: it may have been lowered while mail was queued.
-func (c *Channel) maxFile() int64 {
-	if c.opt.MessageSize <= 0 || c.opt.MessageSize > maxFile/2 {
-		return maxFile
-	}
-	return max(2*c.opt.MessageSize, 256<<20) + envelope.MaxSize
 }
 
 func (c *Channel) holdNew(name string, i *Item) error {

@@ -136,7 +136,7 @@ func verifyPath(path string) (contents, error) {
 	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
 		return contents{}, fmt.Errorf("%w: not a regular file", errContent)
 	}
-	return verify(f, maxFile)
+	return verify(f)
 }
 
 func requeueMain(cfg *config.Config, paths []string) int {

@@ -8,6 +8,8 @@ import (
 	"os"
 	"sync"
 
+	"golang.org/x/sys/unix"
+
 	"postrider/internal/envelope"
 )
 
@@ -23,20 +25,24 @@ type contents struct {
 // readBuffers hold the start of a queue file: all of most.
 var readBuffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
 
-// maxFile bounds a queue file whose reader knows no better: a sparse file of a terabyte costs its maker nothing.
-const maxFile = 4 << 30
+// Bounds of a queue file. One that is larger than a message can be, or large and with holes, was not written by smtpd as it
+// should be: it costs its maker nothing and its reader an hour.
+const (
+	maxFile   = 4 << 30 // more than the largest message_size and an envelope
+	mayBeHole = 64 << 20
+)
 
-// verify reads a queue file of at most max octets and checks its size, its CRC and its envelope. Errors of reading are
-// returned as they are; what is wrong with the file wraps errContent or is envelope.ErrBlank.
-func verify(f *os.File, max int64) (contents, error) {
+// verify reads a queue file and checks its size, its CRC and its envelope. Errors of reading are returned as they are; what
+// is wrong with the file wraps errContent or is envelope.ErrBlank.
+func verify(f *os.File) (contents, error) {
 	buf := readBuffers.Get().(*[]byte)
 	defer readBuffers.Put(buf)
 	c, head, err := readHead(f, *buf)
 	if err != nil {
 		return c, err
 	}
-	if c.line1.Env+c.line1.Size > max {
-		return c, fmt.Errorf("%w: %d octets, more than any message has", errContent, c.line1.Env+c.line1.Size)
+	if total := c.line1.Env + c.line1.Size; total > maxFile || total > mayBeHole && hasHole(f, total) {
+		return c, fmt.Errorf("%w: %d octets, more than any message has, or with holes", errContent, total)
 	}
 	sum := crcOf(head)
 	n := int64(len(head))
@@ -88,6 +94,11 @@ func readHead(f *os.File, buf []byte) (c contents, head []byte, err error) {
 		return c, nil, fmt.Errorf("%w: %w", errContent, err)
 	}
 	return c, head, nil
+}
+
+func hasHole(f *os.File, size int64) bool {
+	hole, err := f.Seek(0, unix.SEEK_HOLE)
+	return err == nil && hole < size
 }
 
 // crcOf is the CRC that line 1 of a whole queue file carries.

@@ -88,7 +88,7 @@ func (s *Stage) recoverName(name string) {
 
 // judge decides about a file that a crash left: promised, perhaps promised, or never.
 func (s *Stage) judge(f *os.File, name, id string, via envelope.Via) {
-	c, err := verify(f, maxFile)
+	c, err := verify(f)
 	switch {
 	case err == nil && c.line1.ID == id:
 		if err := s.rename(name, via, id+againSuffix); err != nil && !errors.Is(err, unix.ENOENT) {
