@@ -119,9 +119,10 @@ func (f *file[T]) refresh(now time.Time) {
 	if old != nil && (v == f.seen || !settled) {
 		return
 	}
-	if f.seen = v; !settled {
-		f.seen = version{}
+	if !settled { // and there is nothing older to go on with
+		v = f.settle(v)
 	}
+	f.seen = v
 	text, err := read(f.path)
 	if err != nil {
 		f.failed(old, err)
@@ -136,13 +137,37 @@ func (f *file[T]) refresh(now time.Time) {
 	f.say(err)
 }
 
+// settle waits until a file that was changed a moment ago rests, for a second at most, and returns the version then.
+func (f *file[T]) settle(v version) version {
+	for range int(time.Second / settleTime) {
+		time.Sleep(settleTime)
+		info, err := os.Stat(f.path)
+		if err != nil || versionOf(info) == v {
+			return v
+		}
+		v = versionOf(info)
+	}
+	return version{} // still being written: read what there is, and again
+}
+
 func isSettled(v version, now time.Time) bool {
 	age := now.Sub(time.Unix(0, v.ctime))
 	return age < 0 || age >= settleTime // a change in the future: the clock was set back
 }
 
-// failed handles a file that cannot be read. One that is missing from the start is an empty table; one that was there
-// keeps its last contents, as between the two renames of an editor.
+// inherit takes over what the same table was before the configuration was read again: a file that is missing or half written
+// at this moment must not make its users unknown. It is read again at the first lookup.
+func (f *file[T]) inherit(o *file[T]) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if s := o.current.Load(); f.path == o.path && s != nil && s.err == nil {
+		f.current.Store(s)
+		f.absent = o.absent
+	}
+}
+
+// failed handles a file that cannot be read. One that is missing from the start is an empty table; one that was there keeps
+// its last contents, as between the two renames of an editor.
 func (f *file[T]) failed(old *snapshot[T], err error) {
 	f.seen = version{}
 	missing := errors.Is(err, fs.ErrNotExist)

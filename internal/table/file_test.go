@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"postrider/internal/config"
 	"postrider/internal/problem"
 )
 
@@ -264,5 +265,30 @@ func TestBounds(t *testing.T) {
 	}
 	if n != 3 || len(r.problems) != 1 {
 		t.Errorf("%d lines, %v", n, r.problems)
+	}
+}
+
+// TestInherit: a file that is gone when the configuration is read again does not make its users unknown.
+func TestInherit(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "domains")
+	if err := os.WriteFile(path, []byte("example.org local\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cfg := config.Default()
+	cfg.Tables.Domains = path
+	old := Open(cfg, Options{})
+	if kind, err := old.Domains.Lookup("example.org"); kind != LocalDomain || err != nil {
+		t.Fatalf("%v, %v", kind, err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	for name, o := range map[string]Options{"reload": {Previous: old}, "start": {}} {
+		kind, err := Open(cfg, o).Domains.Lookup("example.org")
+		if err != nil || (kind == LocalDomain) != (name == "reload") {
+			t.Errorf("%s: %v, %v", name, kind, err)
+		}
 	}
 }

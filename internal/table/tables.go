@@ -12,6 +12,9 @@ import (
 type Options struct {
 	Report func(error)      // told of each new error once; nil = nobody
 	Now    func() time.Time // nil = time.Now
+	// Previous are the tables of an earlier configuration: where the files are the same, what they hold is good until it can be
+	// read again.
+	Previous *Tables
 }
 
 // Tables are those that a configuration names. They are replaced whole when it is read again.
@@ -29,12 +32,28 @@ func Open(c *config.Config, o Options) *Tables {
 	if c.SingleUID {
 		accounts.Own = &Owner{uint32(os.Getuid()), uint32(os.Getgid())}
 	}
-	return &Tables{
+	t := &Tables{
 		Aliases: NewAliases(c.Tables.Aliases, o),
 		Users:   NewUsers(c.Tables.Users, accounts, o),
 		Domains: NewDomains(c.Tables.Domains, o),
 		Virtual: NewVirtual(c.Tables.Virtual, o),
 		Passwd:  NewPasswd(c.Tables.Passwd, o),
+	}
+	if o.Previous != nil {
+		t.inherit(o.Previous)
+	}
+	return t
+}
+
+func (t *Tables) inherit(old *Tables) {
+	t.Users.file.inherit(old.Users.file)
+	t.Domains.file.inherit(old.Domains.file)
+	t.Virtual.file.inherit(old.Virtual.file)
+	t.Passwd.file.inherit(old.Passwd.file)
+	for i, f := range t.Aliases.files {
+		if i < len(old.Aliases.files) {
+			f.inherit(old.Aliases.files[i])
+		}
 	}
 }
 
