@@ -13,6 +13,8 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -32,6 +34,9 @@ import (
 
 // workerArgument is how the spawner starts a worker.
 const workerArgument = "-worker"
+
+// unconfined begins the note of a sandbox that does not hold files at all.
+const unconfined = "files are not confined"
 
 // controlSocket is the name in LISTEN_FDNAMES.
 const controlSocket = "local.ctl"
@@ -88,15 +93,11 @@ func run(path string, log **logline.Logger) error {
 	if err := confine(path, cfg, *log); err != nil {
 		return fmt.Errorf("confine: %w", err)
 	}
-	d := &daemon{path: path, log: *log, channel: channel}
+	d := &daemon{path: path, log: *log}
 	d.manager = localdeliver.New(channel, localdeliver.Spawned{Spawner: spawner}, cfg.LocalDeliver.MaxWorkers, *log)
 	d.configure(cfg)
-	rights, err := control.Authority(cfg.Admins, true)
-	if err != nil {
-		(*log).Warn("%v", err)
-	}
 	queue := localdeliver.Queue{Manager: d.manager, Spool: cfg.SpoolDir}
-	d.control = &control.Server{Queue: queue, Rights: rights, Log: *log}
+	d.control = &control.Server{Queue: queue, Rights: d.rights, Log: *log}
 	return d.serve(spawner, inherited)
 }
 
@@ -152,35 +153,48 @@ func confine(path string, cfg *config.Config, log *logline.Logger) error {
 	}
 	notes, err := sandbox.Restrict(rules)
 	for _, note := range notes {
-		log.Info("sandbox: %s", note)
+		if strings.HasPrefix(note, unconfined) {
+			log.Warn("sandbox: %s", note)
+		} else {
+			log.Info("sandbox: %s", note)
+		}
 	}
 	return errors.Join(err, sandbox.DropCapabilities(), sandbox.NoCoreDumps(), sandbox.NoExec(), sandbox.NoNetwork())
 }
 
 // daemon is what a reload changes.
 type daemon struct {
-	path    string
-	log     *logline.Logger
-	channel *spool.Channel
-	manager *localdeliver.Manager
-	control *control.Server
-	auth    *auth.Client // of the settings in force
+	path      string
+	log       *logline.Logger
+	manager   *localdeliver.Manager
+	control   *control.Server
+	auth      *auth.Client // of the settings in force
+	tables    *table.Tables
+	authority atomic.Pointer[control.Authority] // of the settings in force
 }
+
+// rights are those of a client of the control socket now.
+func (d *daemon) rights(uid uint32) control.Rights { return d.authority.Load().Rights(uid) }
 
 // configure puts a configuration into force.
 func (d *daemon) configure(cfg *config.Config) {
-	tables := table.Open(cfg, table.Options{Report: func(err error) { d.log.Error("%v", err) }})
+	d.tables = table.Open(cfg, table.Options{Report: func(err error) { d.log.Error("%v", err) }, Previous: d.tables})
 	old := d.auth
 	d.auth = &auth.Client{Path: filepath.Join(cfg.RunDir, "auth")}
 	d.manager.Configure(localdeliver.Settings{
 		Config:    cfg,
-		Router:    route.New(cfg, tables, d.auth),
+		Router:    route.New(cfg, d.tables, d.auth),
 		Submitter: localdeliver.Socket(filepath.Join(cfg.RunDir, "submit.int")),
 		Host:      cfg.Hostname,
 	})
 	if old != nil {
 		old.Close() // what is under way ends as it began
 	}
+	authority, err := control.NewAuthority(cfg.Admins, cfg.MailqUsers == "any")
+	if err != nil {
+		d.log.Warn("%v", err)
+	}
+	d.authority.Store(authority)
 }
 
 func (d *daemon) serve(spawner *sandbox.Spawner, listeners []net.Listener) error {

@@ -25,6 +25,7 @@ type Config struct {
 	MailboxUser        string   `toml:"mailbox_user"`        // uid of virtual users that name none
 	MailRoot           string   `toml:"mail_root"`           // homes of virtual users that name none: MailRoot/domain/local
 	Admins             []string `toml:"admins"`              // users who may steer the whole queue; root always
+	MailqUsers         string   `toml:"mailq_users"`         // what others see of the queue: own (default), any
 	RecipientDelimiter string   `toml:"recipient_delimiter"` // user+extension; each character counts
 	MessageSize        Size     `toml:"message_size"`        // largest message accepted, bytes
 	Resolver           string   `toml:"resolver"`            // DNS server, address:port; "" = the system's

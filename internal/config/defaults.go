@@ -36,6 +36,7 @@ func constants() *Config {
 		FirstValidUID:      1000,
 		MailboxUser:        "vmail",
 		MailRoot:           "/var/vmail",
+		MailqUsers:         "own",
 		RecipientDelimiter: "+",
 		MessageSize:        50 << 20,
 		LogFormat:          "text",

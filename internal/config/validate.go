@@ -29,6 +29,7 @@ func (v *validator) config(c *Config) {
 	v.version(c.Version)
 	v.names(c)
 	v.places(c)
+	v.oneOf("mailq_users", c.MailqUsers, "own", "any")
 	v.delimiter(c.RecipientDelimiter)
 	v.size("message_size", c.MessageSize, 1<<10, 2<<30) // the spool reads files of up to 4 GiB
 	v.resolver(c.Resolver)
@@ -145,7 +146,7 @@ func (v *validator) smtpd(s *SMTPD) {
 	v.prefixes("smtpd.relay_networks", s.RelayNetworks, true)
 	v.prefixes("smtpd.xclient_networks", s.XClientNetworks, true)
 	v.prefixes("smtpd.proxy_networks", s.ProxyNetworks, false)
-	v.between("smtpd.max_recipients", s.MaxRecipients, 1, 50_000)
+	v.between("smtpd.max_recipients", s.MaxRecipients, 1, 10_000) // ten times as many on submit, which envelopes must hold
 	if s.MaxRecipients >= 1 && s.MaxRecipients < 100 {
 		v.warn("smtpd.max_recipients", "senders may count on 100 (RFC 5321 §4.5.3.1.8)")
 	}

@@ -11,7 +11,9 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"postrider/internal/listen"
@@ -153,23 +155,118 @@ func TestRights(t *testing.T) {
 
 func TestAuthority(t *testing.T) {
 	t.Parallel()
-	rights, err := Authority([]string{"root", "no-such-user-at-all"}, false)
-	if err == nil || !strings.Contains(err.Error(), "no-such-user-at-all") {
+	a, err := NewAuthority([]string{"no-such-user-at-all", "root", "nor-this-one"}, false)
+	if err == nil || !strings.Contains(err.Error(), "no-such-user-at-all") || !strings.Contains(err.Error(), "nor-this-one") {
 		t.Errorf("unknown administrator: %v", err)
 	}
 	self := uint32(os.Geteuid())
-	if r := rights(0); !r.List || !r.Steer {
+	if r := a.Rights(0); !r.List || !r.Steer {
 		t.Errorf("root: %+v", r)
 	}
-	if r := rights(self); !r.Steer {
+	if r := a.Rights(self); !r.Steer {
 		t.Errorf("the daemon's own uid: %+v", r)
 	}
-	if r := rights(self + 12345); r.List || r.Steer {
+	if r := a.Rights(self + 12345); r.List || r.Steer {
 		t.Errorf("a stranger: %+v", r)
 	}
-	rights, err = Authority(nil, true)
-	if r := rights(self + 12345); err != nil || !r.List || r.Steer {
+	a, err = NewAuthority(nil, true)
+	if r := a.Rights(self + 12345); err != nil || !r.List || r.Steer {
 		t.Errorf("anyone lists: %+v, %v", r, err)
+	}
+}
+
+// TestRightsChange: what holds is what a reload says now, also for those who are connected already.
+func TestRightsChange(t *testing.T) {
+	t.Parallel()
+	var now atomic.Pointer[Rights]
+	now.Store(&Rights{Steer: true})
+	c := NewClient(start(t, &queue{entries: entries()}, 1000, func(uint32) Rights { return *now.Load() })())
+	if n, err := c.Flush(t.Context(), ""); n != 3 || err != nil {
+		t.Errorf("administrator: %d, %v", n, err)
+	}
+	now.Store(&Rights{})
+	if n, err := c.Flush(t.Context(), ""); n != 1 || err != nil {
+		t.Errorf("not any more: %d, %v", n, err)
+	}
+}
+
+// TestTurns: a uid lists once at a time and once a second, by however many connections, and holds up no other.
+func TestTurns(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var turns turns
+		began := time.Now()
+		begin := func(uid uint32) func() {
+			end, err := turns.begin(t.Context(), uid)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return end
+		}
+		begin(1)()
+		end := begin(1)
+		if d := time.Since(began); d != pace {
+			t.Errorf("the second begins after %v", d)
+		}
+		begin(2)()
+		if d := time.Since(began); d != pace {
+			t.Errorf("another uid waits until %v", d)
+		}
+		third := make(chan time.Duration)
+		go func() {
+			begin(1)()
+			third <- time.Since(began)
+		}()
+		time.Sleep(5 * time.Second)
+		end()
+		if d := <-third; d != pace+5*time.Second {
+			t.Errorf("the third begins after %v", d)
+		}
+		time.Sleep(pace)
+		synctest.Wait()
+		if len(turns.taken) != 0 {
+			t.Errorf("%d uids are remembered", len(turns.taken))
+		}
+		end = begin(1)
+		defer end()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if _, err := turns.begin(ctx, 1); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("at the end: %v", err)
+		}
+	})
+}
+
+// TestOneAtATime: the server gives turns to those who may not steer only.
+func TestOneAtATime(t *testing.T) {
+	t.Parallel()
+	for name, rights := range map[string]Rights{"user": {List: true}, "administrator": {Steer: true}} {
+		q := &queue{block: make(chan struct{}), entered: make(chan struct{})}
+		dial := start(t, q, 1000, func(uint32) Rights { return rights })
+		results := make(chan error, 2)
+		for range 2 {
+			c := NewClient(dial())
+			go func() { results <- c.List(t.Context(), "", func(*Entry) error { return nil }) }()
+		}
+		<-q.entered
+		select {
+		case <-q.entered:
+			if !rights.Steer {
+				t.Errorf("%s: two at a time", name)
+			}
+			close(q.block)
+		case <-time.After(2 * time.Second):
+			if rights.Steer {
+				t.Errorf("%s: one at a time", name)
+			}
+			close(q.block)
+			<-q.entered
+		}
+		for range 2 {
+			if err := <-results; err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
 	}
 }
 
@@ -221,7 +318,7 @@ func TestServerBounds(t *testing.T) {
 func TestConnectionLimit(t *testing.T) {
 	t.Parallel()
 	q := &queue{block: make(chan struct{}), entered: make(chan struct{})}
-	dial := start(t, q, 1000, nil)
+	dial := start(t, q, 1000, steer) // the turns of others are shorter
 	results := make(chan error, maxPerUID)
 	for range maxPerUID {
 		c := NewClient(dial())

@@ -5,24 +5,43 @@ import (
 	"os"
 	"os/user"
 	"strconv"
+	"strings"
 )
 
-// Authority gives root, the daemon's own uid and the named administrators all rights, and anybody else the right to list
-// if anyoneLists. A name that the system does not know is an error; the others count nevertheless.
-func Authority(admins []string, anyoneLists bool) (func(uid uint32) Rights, error) {
-	all := map[uint32]bool{0: true, uint32(os.Geteuid()): true}
-	var failed error
+// Rights are those of a client over mail that is not its own.
+type Rights struct {
+	List  bool
+	Steer bool
+}
+
+// Authority knows who has which rights: root, the daemon's own uid and the administrators all, anybody else that to list, or
+// none.
+type Authority struct {
+	admins      map[uint32]bool
+	anyoneLists bool
+}
+
+// NewAuthority looks up administrators. A name that the system does not know is an error; the others count nevertheless.
+func NewAuthority(admins []string, anyoneLists bool) (*Authority, error) {
+	a := &Authority{admins: map[uint32]bool{0: true, uint32(os.Geteuid()): true}, anyoneLists: anyoneLists}
+	var failed []string
 	for _, name := range admins {
 		uid, err := lookup(name)
 		if err != nil {
-			failed = fmt.Errorf("administrator %s: %w", name, err)
+			failed = append(failed, err.Error())
 			continue
 		}
-		all[uid] = true
+		a.admins[uid] = true
 	}
-	return func(uid uint32) Rights {
-		return Rights{List: all[uid] || anyoneLists, Steer: all[uid]}
-	}, failed
+	if failed != nil {
+		return a, fmt.Errorf("look up administrators: %s", strings.Join(failed, "; "))
+	}
+	return a, nil
+}
+
+// Rights are those of a uid.
+func (a *Authority) Rights(uid uint32) Rights {
+	return Rights{List: a.admins[uid] || a.anyoneLists, Steer: a.admins[uid]}
 }
 
 func lookup(name string) (uint32, error) {

@@ -35,12 +35,6 @@ func (s Selection) Has(id string, uid int64) bool {
 	return (s.ID == "" || s.ID == id) && (s.Anyone || uid == int64(s.UID))
 }
 
-// Rights are those of a client over mail that is not its own.
-type Rights struct {
-	List  bool
-	Steer bool
-}
-
 // Bounds of a server.
 const (
 	maxConnections = 64
@@ -50,15 +44,16 @@ const (
 	timeout        = 30 * time.Second
 )
 
-// Server answers the clients of a control socket. Rights is asked for each connection, so that a new configuration holds
-// at once.
+// Server answers the clients of a control socket. Rights is asked for each request, so that a new configuration holds
+// at once. Those who may not steer have to wait their turn.
 type Server struct {
 	Queue   Queue
 	Rights  func(uid uint32) Rights // nil = none for anybody
 	Log     *logline.Logger
 	Timeout time.Duration // of each wait for the client; 0 = 30 s
 
-	peer func(net.Conn) (listen.Cred, error) // replaced in tests
+	peer  func(net.Conn) (listen.Cred, error) // replaced in tests
+	turns turns
 
 	mu    sync.Mutex
 	total int
@@ -115,20 +110,24 @@ func (s *Server) session(ctx context.Context, conn net.Conn) {
 		return
 	}
 	uid := cred.UID
-	c := &client{uid: uid, conn: conn, timeout: s.Timeout, queue: s.Queue, log: s.Log}
+	c := &client{server: s, uid: uid, conn: conn, timeout: s.Timeout}
 	if c.timeout == 0 {
 		c.timeout = timeout
 	}
-	if s.Rights != nil {
-		c.rights = s.Rights(uid)
-	}
-	if !s.take(uid, c.rights) {
+	if !s.take(uid, s.rights(uid)) {
 		c.final(verbLater, "reason", "too many connections")
 		c.flush()
 		return
 	}
 	defer s.give(uid)
 	c.serve(ctx)
+}
+
+func (s *Server) rights(uid uint32) Rights {
+	if s.Rights == nil {
+		return Rights{}
+	}
+	return s.Rights(uid)
 }
 
 func (s *Server) take(uid uint32, r Rights) bool {
@@ -160,12 +159,10 @@ func (s *Server) give(uid uint32) {
 
 // client is the dialogue with one client.
 type client struct {
+	server  *Server
 	uid     uint32
-	rights  Rights
 	conn    net.Conn
 	timeout time.Duration
-	queue   Queue
-	log     *logline.Logger
 
 	out []byte // not yet written
 	err error  // of the first write that failed
@@ -194,16 +191,25 @@ func (c *client) serve(ctx context.Context) {
 }
 
 func (c *client) answer(ctx context.Context, request line) {
+	rights := c.server.rights(c.uid)
+	if !rights.Steer {
+		end, err := c.server.turns.begin(ctx, c.uid)
+		if err != nil {
+			c.final(verbLater, "reason", "the daemon ends")
+			return
+		}
+		defer end()
+	}
 	s := Selection{ID: request.pairs["id"], UID: c.uid}
 	var n int
 	var err error
 	switch request.verb {
 	case verbList:
-		s.Anyone = c.rights.List || c.rights.Steer
+		s.Anyone = rights.List || rights.Steer
 		n, err = c.list(ctx, s)
 	case verbFlush:
-		s.Anyone = c.rights.Steer
-		n, err = c.queue.Flush(ctx, s)
+		s.Anyone = rights.Steer
+		n, err = c.server.Queue.Flush(ctx, s)
 	default:
 		c.final(verbNo, "reason", "unknown request")
 		return
@@ -211,7 +217,7 @@ func (c *client) answer(ctx context.Context, request line) {
 	switch {
 	case c.err != nil: // the client is gone
 	case err != nil:
-		c.log.Error("%s for uid %d: %v", request.verb, c.uid, err)
+		c.server.Log.Error("%s for uid %d: %v", request.verb, c.uid, err)
 		c.final(verbLater, "reason", "the request failed; the log has the cause")
 	default:
 		c.final(verbOK, "count", strconv.Itoa(n))
@@ -219,7 +225,7 @@ func (c *client) answer(ctx context.Context, request line) {
 }
 
 func (c *client) list(ctx context.Context, s Selection) (n int, err error) {
-	err = c.queue.List(ctx, s, func(e *Entry) error {
+	err = c.server.Queue.List(ctx, s, func(e *Entry) error {
 		if !s.Has(e.ID, e.UID) {
 			return nil
 		}

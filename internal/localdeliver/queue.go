@@ -18,7 +18,7 @@ var _ control.Queue = Queue{}
 
 // List shows the channel as its files tell it.
 func (q Queue) List(ctx context.Context, s control.Selection, show func(*control.Entry) error) error {
-	return mailq.Scan(ctx, q.Spool, envelope.Local, show)
+	return mailq.Scan(ctx, q.Spool, envelope.Local, s.ID, show)
 }
 
 // maxFlushed bounds the ids of one user's flush.

@@ -32,14 +32,14 @@ func (r *round) forwardAll() {
 }
 
 // forward submits one message to all members of a .forward. The copy carries the user's address on top, by which
-// a circle is found.
+// a circle is found. It counts as the user's, whoever wrote it.
 func (r *round) forward(o *outcome) {
 	e := r.item.Envelope
 	if limit := r.s.Config.LocalDeliver.MaxForwards; len(o.forward) > limit { // which its worker was told
 		o.fail(reply.New(451, 3, 5, fmt.Sprintf("forward to more than %d addresses", limit)))
 		return
 	}
-	out := &smtpc.Envelope{From: e.From, Parent: e.ID, UID: e.UID, Whole: true}
+	out := &smtpc.Envelope{From: e.From, Parent: e.ID, UID: int64(o.lane.uid), Whole: true}
 	out.From.Extra = nil
 	seen := make(map[string]bool)
 	for _, text := range o.forward {

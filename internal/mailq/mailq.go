@@ -139,7 +139,7 @@ func (r *Request) channel(ctx context.Context, via envelope.Via, socket string, 
 		}
 		return nil
 	}
-	err := Scan(ctx, r.SpoolDir, via, show)
+	err := r.scan(ctx, via, show)
 	if !errors.Is(err, fs.ErrPermission) || shown {
 		return err
 	}
@@ -155,6 +155,22 @@ func (r *Request) channel(ctx context.Context, via envelope.Via, socket string, 
 	}
 	if err := c.List(ctx, id, show); err != nil {
 		return fmt.Errorf("%s queue: %w", via, err)
+	}
+	return nil
+}
+
+// scan lists from the files what is asked for.
+func (r *Request) scan(ctx context.Context, via envelope.Via, show func(*control.Entry) error) error {
+	if len(r.IDs) == 0 {
+		return Scan(ctx, r.SpoolDir, via, "", show)
+	}
+	for _, id := range slices.Compact(slices.Sorted(slices.Values(r.IDs))) {
+		if id == "" {
+			continue
+		}
+		if err := Scan(ctx, r.SpoolDir, via, id, show); err != nil {
+			return err
+		}
 	}
 	return nil
 }

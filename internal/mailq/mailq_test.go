@@ -80,7 +80,7 @@ func local(t *testing.T, s string) envelope.Recipient {
 func scan(t *testing.T, root string, via envelope.Via) map[string]*control.Entry {
 	t.Helper()
 	found := make(map[string]*control.Entry)
-	if err := Scan(t.Context(), root, via, func(e *control.Entry) error {
+	if err := Scan(t.Context(), root, via, "", func(e *control.Entry) error {
 		found[e.ID] = e
 		return nil
 	}); err != nil {
@@ -175,18 +175,87 @@ func TestScanDirt(t *testing.T) {
 	}
 }
 
+// TestScanOne: a message is found wherever it lies, by whatever name, and nothing else is touched.
+func TestScanOne(t *testing.T) {
+	t.Parallel()
+	root := newSpool(t)
+	channel(t, root, envelope.Local)
+	id, other := put(t, root, 0, local(t, "bob@example.org")), put(t, root, 0, local(t, "bob@example.org"))
+	dir := filepath.Join(root, "local")
+	queued := spool.Name{Due: 1760000000, ID: id, Dest: "example.org"}.String()
+	at := "new/" + id
+	for _, c := range []struct {
+		path  string
+		state control.State
+	}{
+		{"new/" + id, control.Incoming},
+		{"new/" + id + ",again", control.Incoming},
+		{"new/" + queued, control.Incoming},
+		{"cur/" + spool.Hash(id) + "/" + queued, control.Active},
+		{"hold/" + queued, control.Hold},
+		{"bad/" + id, control.Corrupt},
+		{"bad/" + id + ".1", control.Corrupt},
+		{"bad/" + queued, control.Corrupt},
+		{"bad/" + queued + ".1", control.Corrupt},
+	} {
+		if err := os.Rename(filepath.Join(dir, at), filepath.Join(dir, c.path)); err != nil {
+			t.Fatal(err)
+		}
+		at = c.path
+		var got []*control.Entry
+		err := Scan(t.Context(), root, envelope.Local, id, func(e *control.Entry) error {
+			got = append(got, e)
+			return nil
+		})
+		if err != nil || len(got) != 1 || got[0].ID != id || got[0].State != c.state || len(got[0].Recipients) != 1 {
+			t.Errorf("%s: %+v, %v", c.path, got, err)
+		}
+	}
+	elsewhere := map[string]bool{"": true, "0": true, "../../x": true, other + "x": true, strings.ToUpper(other): true}
+	for id := range elsewhere {
+		if err := spool.Find(root, envelope.Local, id, func(e spool.Entry) error { return errors.New(e.Path) }); err != nil {
+			t.Errorf("%q: %v", id, err)
+		}
+	}
+}
+
+// TestScanOneReadsOne: a question about one message costs the same in a long queue.
+func TestScanOneReadsOne(t *testing.T) {
+	t.Parallel()
+	root := newSpool(t)
+	channel(t, root, envelope.Local)
+	id := put(t, root, 0, local(t, "bob@example.org"))
+	near := spool.Name{Due: 1, ID: id, Dest: "example.org"}.String()
+	for i := range 256 { // directories that cannot be read as such
+		cur := filepath.Join(root, "local", "cur", fmt.Sprintf("%02x", i))
+		if filepath.Base(cur) == spool.Hash(id) {
+			if err := os.Rename(filepath.Join(root, "local", "new", id), filepath.Join(cur, near)); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		if err := errors.Join(os.Remove(cur), os.WriteFile(cur, nil, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n := 0
+	if err := Scan(t.Context(), root, envelope.Local, id, func(*control.Entry) error { n++; return nil }); err != nil || n != 1 {
+		t.Errorf("found %d, %v", n, err)
+	}
+}
+
 func TestScanEnds(t *testing.T) {
 	t.Parallel()
 	root := newSpool(t)
 	channel(t, root, envelope.Local)
 	put(t, root, 0, local(t, "bob@example.org"))
 	stop := errors.New("enough")
-	if err := Scan(t.Context(), root, envelope.Local, func(*control.Entry) error { return stop }); !errors.Is(err, stop) {
+	if err := Scan(t.Context(), root, envelope.Local, "", func(*control.Entry) error { return stop }); !errors.Is(err, stop) {
 		t.Errorf("got %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := Scan(ctx, root, envelope.Local, func(*control.Entry) error { return nil }); !errors.Is(err, context.Canceled) {
+	if err := Scan(ctx, root, envelope.Local, "", func(*control.Entry) error { return nil }); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -313,13 +382,17 @@ func TestRun(t *testing.T) {
 	if status != exitOK || strings.Contains(stdout, both) || strings.Count(stdout, one) != 1 {
 		t.Errorf("one: %d, %s", status, stdout)
 	}
+	status, stdout, _ = run(t, &Request{SpoolDir: root, IDs: []string{one, "x", "", both, one}, JSON: true})
+	if status != exitOK || strings.Count(stdout, both) != 2 || strings.Count(stdout, one) != 1 {
+		t.Errorf("several: %d, %s", status, stdout)
+	}
 }
 
 // queue answers as a daemon does.
 type queue struct{ root string }
 
 func (q queue) List(ctx context.Context, s control.Selection, show func(*control.Entry) error) error {
-	return Scan(ctx, q.root, envelope.Local, show)
+	return Scan(ctx, q.root, envelope.Local, s.ID, show)
 }
 
 func (queue) Flush(context.Context, control.Selection) (int, error) { return 0, nil }

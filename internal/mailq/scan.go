@@ -16,12 +16,12 @@ import (
 	"postrider/internal/spool"
 )
 
-// Scan passes every message of a channel to show, in no order, as the directories are read; one that leaves the queue
-// meanwhile may be missing, one that moves may come twice. It ends with ctx, or with the first error of show. The reader
-// needs the rights of the channel's uid; without them the error is fs.ErrPermission.
-func Scan(ctx context.Context, root string, via envelope.Via, show func(*control.Entry) error) error {
+// Scan passes the messages of a channel to show, all or with an id only that one, in no order, as the directories are read;
+// one that leaves the queue meanwhile may be missing, one that moves may come twice. It ends with ctx, or with the first
+// error of show. The reader needs the rights of the channel's uid; without them the error is fs.ErrPermission.
+func Scan(ctx context.Context, root string, via envelope.Via, id string, show func(*control.Entry) error) error {
 	now := time.Now()
-	return spool.List(root, via, func(e spool.Entry) error {
+	each := func(e spool.Entry) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -33,7 +33,11 @@ func Scan(ctx context.Context, root string, via envelope.Via, show func(*control
 			entry = damaged(e, err)
 		}
 		return show(entry)
-	})
+	}
+	if id != "" {
+		return spool.Find(root, via, id, each)
+	}
+	return spool.List(root, via, each)
 }
 
 func read(e spool.Entry, now time.Time) (*control.Entry, error) {

@@ -18,7 +18,7 @@ const (
 	modeQueue               // -bp
 	modeAliases             // -bi, -I, newaliases
 	modeFlush               // -q, runq
-	modeNothing             // accepted, has no meaning here
+	modeNothing             // accepted without recipients, has no meaning here
 )
 
 // options are the command line.
@@ -35,6 +35,7 @@ type options struct {
 	envID      string   // -V
 	aliases    string   // -oA: an aliases file instead of those configured
 	flushID    string   // -qI: only this message
+	interval   bool     // -q30m: a daemon is asked for, which runs already
 	verbose    bool     // -v
 	args       []string // what follows the options
 	warnings   []string
@@ -73,6 +74,9 @@ func parse(name string, words []string) (*options, error) {
 		}
 	}
 	o.args = words
+	if o.mode == modeMail && o.interval && len(o.args) == 0 && !o.headers {
+		o.mode = modeNothing
+	}
 	return o, o.check()
 }
 
@@ -181,14 +185,12 @@ func (o *options) setOption(argument string) {
 	}
 }
 
-// setFlush takes -q and its kin. An interval (-q30m, -qp30m) asks for a daemon, which runs already. Selections that are not
+// setFlush takes -q and its kin. An interval (-q30m, -qp30m) does not keep mail from being sent. Selections that are not
 // known here flush more than was asked for.
 func (o *options) setFlush(argument string) {
 	switch {
 	case argument != "" && (argument[0] == 'p' || '0' <= argument[0] && argument[0] <= '9'):
-		if o.mode == modeMail {
-			o.mode = modeNothing
-		}
+		o.interval = true
 		return
 	case strings.HasPrefix(argument, "I"):
 		o.flushID = argument[1:]
@@ -250,12 +252,12 @@ func printable(s string) bool {
 	return true
 }
 
-// check finds options that contradict each other.
+// check finds options that contradict each other. What does not send mail takes no recipients: their message would be lost.
 func (o *options) check() error {
 	switch {
 	case o.headers && o.mode != modeMail:
 		return fmt.Errorf("option -t is for sending mail")
-	case len(o.args) > 0 && o.mode != modeMail && o.mode != modeVerify && o.mode != modeQueue && o.mode != modeNothing:
+	case len(o.args) > 0 && o.mode != modeMail && o.mode != modeVerify:
 		return fmt.Errorf("unexpected argument %.40q", o.args[0])
 	}
 	return nil

@@ -69,7 +69,10 @@ func TestCallers(t *testing.T) {
 		{"runq", "runq", want(func(o *options) { o.mode = modeFlush })},
 		{"flush one", "sendmail -qI0123456789bcdfgh", want(func(o *options) { o.mode, o.flushID = modeFlush, "0123456789bcdfgh" })},
 		{"flush site", "sendmail -qRexample.org", want(func(o *options) { o.mode = modeFlush })},
-		{"interval", "sendmail -q30m", want(func(o *options) { o.mode = modeNothing })},
+		{"interval", "sendmail -q30m", want(func(o *options) { o.mode, o.interval = modeNothing, true })},
+		{"interval and recipients", "sendmail -q30m bob", want(func(o *options) { o.interval, o.args = true, []string{"bob"} })},
+		{"mail and interval", "sendmail -bm -qp30m bob", want(func(o *options) { o.interval, o.args = true, []string{"bob"} })},
+		{"interval and header", "sendmail -t -q30m", want(func(o *options) { o.interval, o.headers = true, true })},
 		{"host status", "sendmail -bh", want(func(o *options) { o.mode = modeNothing })},
 		{"config", "sendmail -C /tmp/c bob", want(func(o *options) { o.config, o.args = "/tmp/c", []string{"bob"} })},
 	} {
@@ -89,7 +92,8 @@ func TestBadOptions(t *testing.T) {
 	t.Parallel()
 	for _, line := range []string{
 		"sendmail -z bob", "sendmail -f", "sendmail -tf", "sendmail -B16BIT bob", "sendmail -bd", "sendmail -bd -q30m", "sendmail -bt", "sendmail -bz", "sendmail -M id",
-		"sendmail -bs bob", "sendmail -bi x", "sendmail -q bob", "sendmail -t -bv bob", "sendmail -t -bs", "sendmail -XV+= bob", "sendmail --help", "newaliases x",
+		"sendmail -bs bob", "sendmail -bi x", "sendmail -bp bob", "sendmail -bh bob", "sendmail -bH bob", "sendmail -bh -q30m bob",
+		"sendmail -q bob", "sendmail -bm -q bob", "sendmail -bh -t", "sendmail -q -t", "sendmail -t -bv bob", "sendmail -t -bs", "sendmail -XV+= bob", "sendmail --help", "newaliases x",
 	} {
 		words := strings.Fields(line)
 		if o, err := parse(words[0], words[1:]); err == nil {

@@ -76,7 +76,7 @@ func (p *program) run(ctx context.Context) int {
 	case modeVerify:
 		return p.verify(ctx)
 	case modeQueue:
-		r := mailq.Request{SpoolDir: p.config.SpoolDir, RunDir: p.config.RunDir, IDs: p.options.args}
+		r := mailq.Request{SpoolDir: p.config.SpoolDir, RunDir: p.config.RunDir}
 		return r.Run(ctx, p.stdout, p.stderr)
 	case modeAliases:
 		return p.checkAliases()

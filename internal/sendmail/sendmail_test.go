@@ -10,8 +10,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"postrider/internal/smtpc/smtpctest"
 )
@@ -24,6 +26,8 @@ type rig struct {
 	dir    string // for temporary files
 	name   string // of the calling user
 	full   string
+
+	patience time.Duration
 }
 
 func newRig(t *testing.T, s *smtpctest.Server) *rig {
@@ -59,6 +63,7 @@ func (r *rig) call(stdin io.Reader, argv ...string) (status int, stdout, stderr 
 			return r.name, r.full, nil
 		},
 		temporary: func() (*os.File, error) { return os.Create(filepath.Join(r.dir, "temporary")) },
+		patience:  r.patience,
 	}
 	status = p.main(r.t.Context(), slices.Concat(argv[:1], []string{"-C", r.config}, argv[1:]))
 	return status, out.String(), errs.String()
@@ -340,6 +345,65 @@ func TestSMTPEnds(t *testing.T) {
 	defer out.Close()
 	if status, stdout, _ := r.call(in, "sendmail", "-bs"); status != exitOK || stdout != "421 4.3.2 busy\r\n" {
 		t.Errorf("status %d, %q", status, stdout)
+	}
+}
+
+// TestSMTPRefused: a server without a word is one that is down.
+func TestSMTPRefused(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, &smtpctest.Server{Answer: func(string) string { return "close" }})
+	status, stdout, stderr := r.call(strings.NewReader(""), "sendmail", "-bs")
+	if status != exitTempFail || !strings.HasPrefix(stdout, "421 4.3.0 ") || stderr == "" {
+		t.Errorf("status %d, %q, %q", status, stdout, stderr)
+	}
+}
+
+// TestNothingDropped: whatever does not send a message does not take one with success.
+func TestNothingDropped(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		line   string
+		status int
+		sent   int
+	}{
+		{"sendmail -q30m alice", exitOK, 1},
+		{"sendmail -bm -q30m alice", exitOK, 1},
+		{"sendmail -q30m -t", exitOK, 1},
+		{"sendmail -q30m", exitOK, 0},
+		{"sendmail -bh alice", exitUsage, 0},
+		{"sendmail -bH -q1h alice", exitUsage, 0},
+		{"sendmail -bh -t", exitUsage, 0},
+		{"sendmail -bp alice", exitUsage, 0},
+		{"sendmail -bi alice", exitUsage, 0},
+		{"sendmail -q alice", exitUsage, 0},
+	} {
+		r := newRig(t, &smtpctest.Server{})
+		_, status, stderr := r.send("To: alice\nSubject: x\n\nhi\n", c.line)
+		if status != c.status || len(r.server.Messages()) != c.sent || (status == exitOK) != (stderr == "") {
+			t.Errorf("%s: status %d, %d sent, %q", c.line, status, len(r.server.Messages()), stderr)
+		}
+	}
+}
+
+// TestPatience: a busy server is asked again, also one that hangs up without a word; in the end the caller is told to try later.
+func TestPatience(t *testing.T) {
+	t.Parallel()
+	for _, refusal := range []string{"421 4.3.2 busy", "close"} {
+		var refused atomic.Int32
+		r := newRig(t, &smtpctest.Server{Answer: func(c string) string {
+			if c == "connect" && refused.Add(1) != 3 {
+				return refusal
+			}
+			return ""
+		}})
+		r.patience = 10 * time.Second
+		if status, _, stderr := r.call(strings.NewReader("x\n"), "sendmail", "bob"); status != exitOK || len(r.server.Messages()) != 1 {
+			t.Errorf("%s: status %d, %q", refusal, status, stderr)
+		}
+		r.patience = time.Second
+		if status, _, stderr := r.call(strings.NewReader("x\n"), "sendmail", "bob"); status != exitTempFail || refused.Load() < 5 || len(r.server.Messages()) != 1 {
+			t.Errorf("%s: status %d after %d, %q", refusal, status, refused.Load(), stderr)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package sendmail
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -15,8 +16,7 @@ import (
 func (p *program) smtp(ctx context.Context) int {
 	conn, err := listen.DialUnix(ctx, filepath.Join(p.config.RunDir, "submit"))
 	if err != nil {
-		fmt.Fprint(p.stdout, "421 4.3.0 the mail system is down\r\n")
-		return p.fail(exitTempFail, err)
+		return p.unavailable(err)
 	}
 	defer conn.Close()
 	go func() {
@@ -25,10 +25,20 @@ func (p *program) smtp(ctx context.Context) int {
 			u.CloseWrite()
 		}
 	}()
-	if _, err := io.Copy(p.stdout, conn); err != nil {
+	n, err := io.Copy(p.stdout, conn)
+	switch {
+	case n == 0:
+		return p.unavailable(cmp.Or(err, io.ErrUnexpectedEOF))
+	case err != nil:
 		return p.fail(exitIOErr, err)
 	}
 	return exitOK
+}
+
+// unavailable is the greeting of a mail system that gives none.
+func (p *program) unavailable(err error) int {
+	fmt.Fprint(p.stdout, "421 4.3.0 the mail system is down\r\n")
+	return p.fail(exitTempFail, err)
 }
 
 // lineEnds makes each LF that has no CR before it a CRLF. A BDAT chunk is not spared: the server takes none with bare LFs.

@@ -9,7 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync"
+	"syscall"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -427,21 +427,55 @@ func TestSubmit(t *testing.T) {
 
 func TestDialPatience(t *testing.T) {
 	t.Parallel()
-	var mu sync.Mutex
-	refusals := 2
-	s := (&smtpctest.Server{Answer: func(command string) string {
-		mu.Lock()
-		defer mu.Unlock()
-		if refusals--; command == "connect" && refusals >= 0 {
-			return "421 4.3.2 too many connections"
+	for _, at := range []string{"connect", "EHLO localhost"} {
+		for _, refusal := range []string{"421 4.3.2 too many connections", "close"} {
+			refusals := make(chan string, 2)
+			refusals <- refusal
+			refusals <- refusal
+			s := (&smtpctest.Server{Answer: func(command string) string {
+				if command != at {
+					return ""
+				}
+				select {
+				case r := <-refusals:
+					return r
+				default:
+					return ""
+				}
+			}}).Start(t)
+			c, err := Dial(t.Context(), s.Path, Options{}, 10*time.Second)
+			if err != nil {
+				t.Errorf("%s at %s: %v", refusal, at, err)
+				continue
+			}
+			c.Quit()
 		}
-		return ""
-	}}).Start(t)
-	c, err := Dial(t.Context(), s.Path, Options{}, 10*time.Second)
-	if err != nil {
-		t.Fatal(err)
 	}
-	c.Quit()
+}
+
+func TestPassing(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		err  error
+		want bool
+	}{
+		{reply.New(421, 3, 2, "busy"), true},
+		{reply.New(554, 3, 2, "no"), false},
+		{syscall.EAGAIN, true},
+		{syscall.ECONNREFUSED, true},
+		{syscall.ECONNRESET, true},
+		{syscall.EPIPE, true},
+		{io.EOF, true},
+		{io.ErrUnexpectedEOF, true},
+		{os.ErrNotExist, false},
+		{os.ErrPermission, false},
+		{os.ErrDeadlineExceeded, false},
+		{context.Canceled, false},
+	} {
+		if got := passing(fmt.Errorf("smtp: %w", c.err)); got != c.want {
+			t.Errorf("%v: %t", c.err, got)
+		}
+	}
 }
 
 func TestVerify(t *testing.T) {

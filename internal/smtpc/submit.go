@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"syscall"
 	"time"
 
@@ -54,8 +55,11 @@ func dial(ctx context.Context, socket string, o Options) (*Client, error) {
 	return New(ctx, conn, o)
 }
 
-// passing says that the server has more connections than it takes (a full backlog is EAGAIN), or is about to come back.
+// passing says that the server has more connections than it takes, or is about to come back. It may have no time for a word:
+// then its backlog is full (EAGAIN), or the connection ends before or after the greeting.
 func passing(err error) bool {
 	r, ok := errors.AsType[*reply.Reply](err)
-	return ok && r.Temporary() || errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET)
+	return ok && r.Temporary() || slices.ContainsFunc(busy, func(b error) bool { return errors.Is(err, b) })
 }
+
+var busy = []error{syscall.EAGAIN, syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.EPIPE, io.EOF, io.ErrUnexpectedEOF}

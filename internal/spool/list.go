@@ -35,19 +35,25 @@ type Entry struct {
 // List calls fn with every message of a channel, in no order, as the directories are read. The reader needs the right to
 // read them: root, or the channel's uid. A channel that is not there is empty.
 func List(root string, via envelope.Via, fn func(Entry) error) error {
+	return list(root, via, "", fn)
+}
+
+// Find is List for one message. It reads only the directories in which that may lie, so a question about one message costs
+// little, however long the queue is.
+func Find(root string, via envelope.Via, id string, fn func(Entry) error) error {
+	if !envelope.ValidID(id) {
+		return nil
+	}
+	return list(root, via, id, fn)
+}
+
+// list looks for one id, or for all with none.
+func list(root string, via envelope.Via, id string, fn func(Entry) error) error {
 	for _, state := range []State{Incoming, Queued, Held, Damaged} {
-		dirs := []string{filepath.Join(root, string(via), string(state))}
-		if state == Queued {
-			base := dirs[0]
-			dirs = dirs[:0]
-			for i := range 256 {
-				dirs = append(dirs, filepath.Join(base, fmt.Sprintf("%02x", i)))
-			}
-		}
-		for _, dir := range dirs {
+		for _, dir := range dirsOf(filepath.Join(root, string(via), string(state)), state, id) {
 			err := eachName(dir, func(s string) error {
 				n, ok := listName(s, state)
-				if !ok {
+				if !ok || id != "" && n.ID != id {
 					return nil
 				}
 				return fn(Entry{via, state, n, filepath.Join(dir, s)})
@@ -60,6 +66,20 @@ func List(root string, via envelope.Via, fn func(Entry) error) error {
 	return nil
 }
 
+func dirsOf(dir string, state State, id string) []string {
+	if state != Queued {
+		return []string{dir}
+	}
+	if id != "" {
+		return []string{filepath.Join(dir, Hash(id))}
+	}
+	var dirs []string
+	for i := range 256 {
+		dirs = append(dirs, filepath.Join(dir, fmt.Sprintf("%02x", i)))
+	}
+	return dirs
+}
+
 func listName(s string, state State) (Name, bool) {
 	if n, ok := ParseName(s); ok {
 		return n, true
@@ -67,6 +87,9 @@ func listName(s string, state State) (Name, bool) {
 	if state == Incoming {
 		id, _, ok := parseNew(s)
 		return Name{ID: id}, ok
+	}
+	if strings.HasSuffix(s, ".log") {
+		return Name{}, false // the journal of a damaged message
 	}
 	if s, _, _ := strings.Cut(s, "."); state == Damaged { // a second one of that name
 		if n, ok := ParseName(s); ok {

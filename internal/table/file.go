@@ -163,6 +163,7 @@ func (f *file[T]) inherit(o *file[T]) {
 	if s := o.current.Load(); f.path == o.path && s != nil && s.err == nil {
 		f.current.Store(s)
 		f.absent = o.absent
+		f.say(f.load().Err()) // now, not at some lookup: somebody is watching
 	}
 }
 
