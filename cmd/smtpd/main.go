@@ -81,28 +81,41 @@ func run(path string, log **logline.Logger) error {
 	return d.serve(listeners)
 }
 
-// sockets are the listeners that were handed over, each under the name of a configured service.
+// sockets are the listeners that were handed over.
 func sockets(cfg *config.Config) (map[string][]net.Listener, error) {
 	inherited, err := listen.Inherited()
 	if err != nil {
 		return nil, err
 	}
+	return inherited, checkSockets(cfg, inherited)
+}
+
+// checkSockets says whether each socket has the name of a configured service. What stands for processes of this host, which
+// may send to anywhere, must be out of reach of others.
+func checkSockets(cfg *config.Config, inherited map[string][]net.Listener) error {
 	if len(inherited) == 0 {
-		return nil, errors.New("no sockets: they come from systemd or postrider listen, in LISTEN_FDS")
+		return errors.New("no sockets: they come from systemd or postrider listen, in LISTEN_FDS")
 	}
-	for name := range inherited {
+	for name, listeners := range inherited {
 		if _, ok := cfg.SMTPD.Service[name]; !ok {
-			return nil, fmt.Errorf("socket %q in LISTEN_FDNAMES is no service of smtpd", name)
+			return fmt.Errorf("socket %q in LISTEN_FDNAMES is no service of smtpd", name)
+		}
+		for _, l := range listeners {
+			if smtpd.IsLocal(name) && l.Addr().Network() != "unix" {
+				return fmt.Errorf("socket %q is %s: it must be a Unix socket", name, l.Addr())
+			}
 		}
 	}
-	return inherited, nil
+	return nil
 }
 
 // daemon is what a reload changes.
 type daemon struct {
 	path     string
+	started  *config.Config // the configuration at the start
 	log      *logline.Logger
 	stage    *spool.Stage
+	tables   *table.Tables // of the configuration in force
 	auth     *auth.Client
 	identity atomic.Pointer[listen.Certificates] // nil without TLS
 	listen   *listen.Server
@@ -110,7 +123,7 @@ type daemon struct {
 }
 
 func newDaemon(path string, cfg *config.Config, stage *spool.Stage, log *logline.Logger) (*daemon, error) {
-	d := &daemon{path: path, log: log, stage: stage, auth: &auth.Client{Path: filepath.Join(cfg.RunDir, "auth")}}
+	d := &daemon{path: path, started: cfg, log: log, stage: stage, auth: &auth.Client{Path: filepath.Join(cfg.RunDir, "auth")}}
 	d.listen = listen.NewServer(log, limits(cfg), drainTimeout)
 	certificates, err := d.load(cfg)
 	if err != nil {
@@ -143,8 +156,8 @@ func (d *daemon) current() *listen.Identity {
 
 // resolver reads the tables that a configuration names.
 func (d *daemon) resolver(cfg *config.Config) smtpd.Resolver {
-	tables := table.Open(cfg, table.Options{Report: func(err error) { d.log.Error("%v", err) }})
-	return route.New(cfg, tables, d.auth)
+	d.tables = table.Open(cfg, table.Options{Report: func(err error) { d.log.Error("%v", err) }, Previous: d.tables})
+	return route.New(cfg, d.tables, route.Remember(d.auth))
 }
 
 // limits are those of the listeners.
@@ -232,7 +245,29 @@ func (d *daemon) reconfigure() error {
 	d.listen.SetLimits(limits(cfg))
 	d.smtp.Configure(cfg, d.resolver(cfg))
 	d.stage.SetMessageSize(int64(cfg.MessageSize))
+	for _, key := range needRestart(d.started, cfg) {
+		d.log.Warn("%s has changed: that takes a restart", key)
+	}
 	return nil
+}
+
+// needRestart are the settings that differ and that only a start puts into force.
+func needRestart(started, now *config.Config) []string {
+	var keys []string
+	for _, c := range []struct {
+		key     string
+		differs bool
+	}{
+		{"log_format", started.LogFormat != now.LogFormat},
+		{"resolver", started.Resolver != now.Resolver},
+		{"run_dir", started.RunDir != now.RunDir},
+		{"spool_dir", started.SpoolDir != now.SpoolDir},
+	} {
+		if c.differs {
+			keys = append(keys, c.key)
+		}
+	}
+	return keys
 }
 
 // confine gives up what smtpd does not need: capabilities, programs, and files other than the spool, configuration, tables,

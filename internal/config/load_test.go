@@ -108,7 +108,10 @@ func TestProblems(t *testing.T) {
 		"broken header": {"version = 1\n[tls\nkey = 1\nx = y\n", "f:2: expected '.' or ']' to end table name, but got '\\n' instead"},
 		"duplicate":     {"version = 1\nversion = 1\nfoo = 2", "f:2: Key 'version' has already been defined.\nf:3: unknown key foo"},
 		"newer":         {"version = 2\n", "f:1: version: 2 is newer than this program, which knows version 1"},
-		"mailq_users":   {"version = 1\nmailq_users = \"all\"\n", "f:2: mailq_users: \"all\" is none of own, any"},
+		"max_recipients": {
+			"version = 1\n[smtpd]\nmax_recipients = 10001\n", "f:3: smtpd.max_recipients: 10001 is not between 1 and 10000",
+		},
+		"mailq_users": {"version = 1\nmailq_users = \"all\"\n", "f:2: mailq_users: \"all\" is none of own, any"},
 		"implicit table": {
 			"version = 1\n\n[a.b]\nc = 1\n", "f:3: unknown key a",
 		},

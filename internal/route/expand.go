@@ -2,7 +2,9 @@ package route
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 
 	"postrider/internal/address"
 	"postrider/internal/envelope"
@@ -22,6 +24,8 @@ type expansion struct {
 	recipients []Recipient
 	strangers  []Recipient // unknown members
 	stranger   error       // why the first of them is unknown
+	away       error       // why authd could not be asked about somebody
+	nowhere    []string    // keys of redirects that lead nowhere but back
 	owner      address.Address
 }
 
@@ -38,7 +42,7 @@ func (e *expansion) expand(a address.Address, s scope) error {
 	if kind == table.Foreign {
 		return e.add("remote "+a.Key(), a, envelope.Remote)
 	}
-	m, err := e.r.match(e.ctx, a, kind, s)
+	m, err := e.match(a, kind, s)
 	if err != nil {
 		return err
 	}
@@ -56,8 +60,24 @@ func (e *expansion) expand(a address.Address, s scope) error {
 	return nil
 }
 
+// match is the resolver's, but takes an address that authd should be asked about and cannot for a mailbox, and notes why.
+func (e *expansion) match(a address.Address, kind table.DomainKind, s scope) (match, error) {
+	m, err := e.r.match(e.ctx, a, kind, s)
+	if !errors.Is(err, errAway) {
+		return m, err
+	}
+	if e.away == nil {
+		e.away = err
+	}
+	if m.kind == nobody {
+		m = match{kind: mailbox, key: "away " + a.Key()}
+	}
+	return m, nil
+}
+
 // follow expands the members of a redirect, once. A name that leads back to itself means the mailbox of that name, if
-// there is one; otherwise it adds nothing. A redirect that leads nowhere but back is an error.
+// there is one; otherwise it adds nothing. One that leads nowhere but back is a mistake of the tables, but no reason to
+// refuse mail to the other members of a list.
 func (e *expansion) follow(m match, a address.Address, s scope) error {
 	if active, again := e.followed[m.key]; again {
 		if active {
@@ -82,7 +102,7 @@ func (e *expansion) follow(m match, a address.Address, s scope) error {
 		}
 	}
 	if e.reached == before {
-		return fmt.Errorf("%w: %s (%s)", ErrLoop, e.asked, m.key)
+		e.nowhere = append(e.nowhere, m.key)
 	}
 	return nil
 }
@@ -93,7 +113,7 @@ func (e *expansion) again(a address.Address) error {
 	if err != nil {
 		return err
 	}
-	m, err := e.r.match(e.ctx, a, kind, scope{mailbox: true})
+	m, err := e.match(a, kind, scope{mailbox: true})
 	if err == nil && m.kind == mailbox {
 		err = e.add(m.key, a, envelope.Local)
 	}
@@ -132,8 +152,12 @@ func (e *expansion) add(key string, a address.Address, via envelope.Via) error {
 }
 
 func (e *expansion) result() (Result, error) {
-	if len(e.recipients) == 0 {
+	switch {
+	case len(e.recipients) > 0:
+	case e.stranger != nil:
 		return Result{}, e.stranger
+	default:
+		return Result{}, fmt.Errorf("%w: %s (%s)", ErrLoop, e.asked, strings.Join(e.nowhere, ", "))
 	}
 	for _, stranger := range e.strangers {
 		if err := e.add("unknown "+stranger.Addr.Key(), stranger.Addr, stranger.Via); err != nil {
@@ -145,5 +169,5 @@ func (e *expansion) result() (Result, error) {
 			e.recipients[i].Orig = e.asked
 		}
 	}
-	return Result{Recipients: e.recipients, Owner: e.owner}, nil
+	return Result{Recipients: e.recipients, Owner: e.owner, Nowhere: e.nowhere}, e.away
 }

@@ -3,6 +3,7 @@ package route
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"postrider/internal/address"
@@ -50,7 +51,8 @@ func (r *Resolver) names(local string) []name {
 }
 
 // match looks an address of ours up, in the order of virtual, aliases, users, system users, authd, first with its
-// extension and then without; then come the domain's catch-all, postmaster's fallbacks and the host's catch-all.
+// extension and then without; then come the domain's catch-all, postmaster's fallbacks and the host's catch-all. With an error
+// that wraps errAway comes the match that there is if authd does not know the name with its extension.
 func (r *Resolver) match(ctx context.Context, a address.Address, kind table.DomainKind, s scope) (match, error) {
 	if kind == table.Foreign {
 		return match{hint: "not a domain of this host"}, nil
@@ -59,14 +61,22 @@ func (r *Resolver) match(ctx context.Context, a address.Address, kind table.Doma
 		return match{hint: "routing characters in the local part"}, nil
 	}
 	hint := ""
+	var away error
 	for _, n := range r.names(a.Local) {
 		m, err := r.lookup(ctx, n, a.Domain, kind, s)
-		if err != nil || m.kind != nobody {
+		switch {
+		case errors.Is(err, errAway):
+			away = err
+		case err != nil:
 			return m, err
-		}
-		if m.hint != "" {
+		case m.kind != nobody:
+			return m, away
+		case m.hint != "":
 			hint = m.hint
 		}
+	}
+	if away != nil {
+		return match{}, away
 	}
 	m, err := r.fallback(a, s)
 	if m.hint == "" {
@@ -155,13 +165,16 @@ func (r *Resolver) systemUser(ctx context.Context, full address.Address, local s
 	return u, ok, err
 }
 
+// errAway wraps what kept authd from answering.
+var errAway = errors.New("authd cannot be asked")
+
 func (r *Resolver) who(ctx context.Context, a address.Address) (table.User, bool, error) {
 	u, err := r.directory.Who(ctx, a.String())
 	switch {
 	case errors.Is(err, auth.ErrUnknown):
 		return table.User{}, false, nil
 	case err != nil:
-		return table.User{}, false, err
+		return table.User{}, false, fmt.Errorf("%w: %w", errAway, err)
 	}
 	found := table.User{Name: u.Name, UID: u.UID, GID: u.GID, Home: u.Home, Maildir: u.Maildir, Quota: u.Quota}
 	if found.Maildir == "" {

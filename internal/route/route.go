@@ -50,6 +50,7 @@ type Recipient struct {
 type Result struct {
 	Recipients []Recipient
 	Owner      address.Address // owner-NAME of the outermost alias that has one: the sender for its members (aliases(5))
+	Nowhere    []string        // aliases and virtual addresses on the way that lead to nothing but themselves
 }
 
 // Resolver resolves addresses by one configuration. Its methods may be called from many goroutines.
@@ -91,7 +92,10 @@ func target(text string) []table.Member {
 
 // ownDomains are our names, and literals of our interfaces (RFC 5321 §4.1.3).
 func ownDomains(c *config.Config) map[string]bool {
-	own := map[string]bool{c.Hostname: true, c.Origin: true, "localhost": true}
+	own := map[string]bool{
+		c.Hostname: true, c.Origin: true, "localhost": true, "localhost.localdomain": true,
+		"localhost." + c.Hostname: true, "localhost." + c.Origin: true, // localhost.run is somebody's
+	}
 	addresses, _ := net.InterfaceAddrs() // refused in some sandboxes; loopback literals are ours all the same
 	for _, a := range addresses {
 		if prefix, err := netip.ParsePrefix(a.String()); err == nil {
@@ -107,7 +111,7 @@ func (r *Resolver) Kind(domain string) (table.DomainKind, error) {
 	if domain == "" {
 		domain = r.origin
 	}
-	if r.own[domain] || strings.HasPrefix(domain, "localhost.") || isLoopback(domain) {
+	if r.own[domain] || isLoopback(domain) {
 		return table.LocalDomain, nil
 	}
 	kind, err := r.tables.Domains.Lookup(domain)
@@ -118,7 +122,7 @@ func isLoopback(domain string) bool {
 	return strings.HasPrefix(domain, "[127.") || domain == "[IPv6:::1]"
 }
 
-// later wraps the error of a table.
+// later wraps the error of a table or of authd.
 func later(err error) error {
 	if err == nil {
 		return nil
@@ -137,6 +141,9 @@ func (r *Resolver) Qualify(a address.Address) address.Address {
 // Resolve says what becomes of an address. One of a foreign domain is remote: who may send there is not decided here.
 // Members of an alias that are unknown stay recipients of this host, to be reported to the sender by whoever delivers,
 // unless there are no others.
+//
+// While authd cannot be asked, the error is ErrLater and the result is what it would be if the addresses that it was to be
+// asked about were mailboxes. Who delivers asks again: such a result is good enough for mail that has nowhere to wait.
 func (r *Resolver) Resolve(ctx context.Context, a address.Address) (Result, error) {
 	if a.IsNull() {
 		return Result{}, fmt.Errorf("%w: null address", ErrUnknown)

@@ -43,7 +43,7 @@ func (s *session) ready() *reply.Reply {
 	switch {
 	case !s.tx.active:
 		return errNoMail
-	case len(s.tx.given) > 0:
+	case s.tx.given > 0:
 		return nil
 	case s.tx.refused && !s.svc.lmtp: // RFC 5321 §3.3; RFC 2033 §4.2 wants 503
 		return errNoValidRcpt
@@ -98,7 +98,7 @@ func (s *session) finish(err error) error {
 		s.log.Log(logline.Notice{Severity: logline.LevelError, ID: m.ID(), Text: "commit: " + err.Error()})
 		return s.fail(fault(err))
 	}
-	given := len(s.tx.given)
+	given := s.tx.given
 	s.tx = transaction{} // the message is the spool's now
 	s.errors, s.junk = 0, 0
 	s.each(given, reply.New(250, 0, 0, "Ok: queued as "+m.ID()))
@@ -127,7 +127,7 @@ func uidText(uid int64) string {
 
 // fail drops a message whose end has come and says why.
 func (s *session) fail(r *reply.Reply) error {
-	given := len(s.tx.given)
+	given := s.tx.given
 	s.logReject("END-OF-MESSAGE", r, "")
 	s.begin(transaction{})
 	if s.svc.lmtp {
@@ -170,15 +170,14 @@ func (s *session) bdat(arg string) error {
 	r := s.ready()
 	if r == nil && s.tx.message == nil {
 		if r = s.create(); r != nil {
-			s.logReject("BDAT", r, "")
-			s.begin(transaction{})
+			s.drop(r)
 		}
 	}
 	if r != nil {
 		if err := new(line.Chunks).Copy(s.in, io.Discard, size, s.conf.maxMessage()); isLost(err) {
 			return s.lost(err)
 		}
-		return s.refuse(r)
+		return s.refuseChunk(r, last)
 	}
 	err := s.tx.chunks.Copy(s.in, s.tx.writer, size, s.conf.maxMessage()-s.tx.size)
 	if isLost(err) {
@@ -190,11 +189,31 @@ func (s *session) bdat(arg string) error {
 	}
 	if err != nil {
 		r := fault(err)
-		s.logReject("BDAT", r, "")
-		s.begin(transaction{}) // the chunks that are already on their way find none
+		s.drop(r)
 		return s.refuse(r)
 	}
+	if size == 0 {
+		if err := s.waste(); err != nil {
+			return err
+		}
+	}
 	return s.accept(chunkTaken)
+}
+
+// drop ends the transaction of a message whose chunks go wrong. Those that are already on their way find none, but by LMTP the
+// client waits for as many answers to the last of them as it has recipients.
+func (s *session) drop(r *reply.Reply) {
+	s.logReject("BDAT", r, "")
+	s.begin(transaction{owed: s.tx.given})
+}
+
+// refuseChunk refuses a chunk for which there is no transaction.
+func (s *session) refuseChunk(r *reply.Reply, last bool) error {
+	if last && s.svc.lmtp {
+		s.each(s.tx.owed-1, r)
+		s.begin(transaction{})
+	}
+	return s.refuse(r)
 }
 
 // lastChunk gives the message's last line its end.

@@ -30,6 +30,7 @@ import (
 //	C*n: text     n times
 //	R: "go\n"     the client sends these octets (a Go string)
 //	S: pattern    the server answers this line (* matches anything)
+//	S*n: pattern  n times
 //	S+ pattern    the server answers lines, the last of which matches; all of them are kept for H
 //	H: pattern    one of the lines of the last S+ matches
 //	N: pattern    none of them does
@@ -188,11 +189,24 @@ func (d *dialogue) step(l string) {
 			d.failf("not in the log: %s", text)
 		}
 	default:
-		n, err := strconv.Atoi(strings.TrimSuffix(strings.TrimPrefix(key, "C*"), ":"))
-		if err != nil {
-			d.failf("bad line %q", l)
-		}
+		d.repeat(key, text)
+	}
+}
+
+// repeat carries out C*n: and S*n:.
+func (d *dialogue) repeat(key, text string) {
+	d.Helper()
+	what, digits, _ := strings.Cut(strings.TrimSuffix(key, ":"), "*")
+	n, err := strconv.Atoi(digits)
+	switch {
+	case err != nil:
+		d.failf("bad line %q", key)
+	case what == "C":
 		d.send(strings.Repeat(text+"\r\n", n))
+	default:
+		for range n {
+			d.step(what + ": " + text)
+		}
 	}
 }
 
@@ -208,6 +222,8 @@ func (d *dialogue) set(text string) {
 		d.config.SMTPD.DataTimeout = config.Duration(time.Duration(n) * time.Millisecond)
 	case "message_size":
 		d.config.MessageSize = config.Size(n)
+	case "authd_away":
+		d.auth.away = true
 	case "allow_percent":
 		d.config.SMTPD.AllowPercent = true
 	case "spool_full":

@@ -45,6 +45,8 @@
 //   - BDAT that is refused: its octets are read and thrown away, in every state.
 //   - Commands sent ahead of STARTTLS: the reader with its buffer is thrown away, the rest breaks the handshake.
 //   - HTTP, TLS and SSH clients that were made to speak to us: their first octets end the connection.
+//   - Logins that are begun and left: there is a bound for all, and little time for each.
+//   - Commands that go round in circles: those without a message are counted, MAIL and empty chunks among them.
 //   - Replies that are not read: they are bounded by the input buffer that caused them, and writing has a deadline.
 //   - Relaying by "a%b@c", "a!b", "a@b"@c, @a,@b:c@d: routes are dropped, the rest is refused to strangers.
 package smtpd

@@ -144,7 +144,13 @@ func (t tables) Resolve(_ context.Context, a address.Address) (route.Result, err
 		}
 		return alias(a, envelope.Local, list...), nil
 	case "later":
-		return route.Result{}, fmt.Errorf("%w: authd is away", route.ErrLater)
+		return route.Result{}, fmt.Errorf("%w: a table cannot be read", route.ErrLater)
+	case "away":
+		return one(a, envelope.Local), fmt.Errorf("%w: authd is away", route.ErrLater)
+	case "partly":
+		r := alias(a, envelope.Local, "alice@example.test")
+		r.Nowhere = []string{"alias circle"}
+		return r, nil
 	case "loop":
 		return route.Result{}, fmt.Errorf("%w: loop", route.ErrLoop)
 	}
@@ -168,9 +174,13 @@ func alias(orig address.Address, via envelope.Via, to ...string) route.Result {
 type logins struct {
 	mu   sync.Mutex
 	last auth.Request
+	away bool // cannot be asked for its mechanisms
 }
 
 func (l *logins) Mechanisms(context.Context) ([]string, error) {
+	if l.away {
+		return nil, auth.ErrLater
+	}
 	return append([]string{"SCRAM-SHA-256"}, "PLAIN", "LOGIN"), nil
 }
 

@@ -24,7 +24,7 @@ func (s *session) greet(name string, esmtp bool) error {
 	}
 	s.begin(transaction{})
 	st := s.state
-	st.helo, st.esmtp = name, esmtp
+	st.helo, st.esmtp = strings.Clone(name), esmtp
 	s.state = st
 	if !esmtp {
 		return s.accept(&reply.Reply{Code: 250, Text: s.conf.Hostname})
@@ -39,7 +39,7 @@ func (s *session) extensions() string {
 		text += "\nSTARTTLS"
 	}
 	if s.mayAuth() && s.state.tls != nil {
-		if list := s.saslMechanisms(); len(list) > 0 {
+		if list, _ := s.saslMechanisms(); len(list) > 0 {
 			text += "\nAUTH " + strings.Join(list, " ")
 		}
 	}
@@ -49,26 +49,27 @@ func (s *session) extensions() string {
 	return text
 }
 
-// saslMechanisms are those that this client may use; the -PLUS forms only where there is a channel binding.
-func (s *session) saslMechanisms() []string {
-	plain := s.server.mechanisms.list(s.ctx, s.server.deps.Auth)
+// saslMechanisms are those that this client may use, the -PLUS forms only where there is a channel binding; not sure is what
+// authd could not be asked about.
+func (s *session) saslMechanisms() (list []string, sure bool) {
+	plain, sure := s.server.mechanisms.list(s.ctx, s.server.deps.Auth)
 	if len(s.state.tls.bindings) == 0 {
-		return plain
+		return plain, sure
 	}
-	var list []string
 	for _, m := range plain {
 		if strings.HasPrefix(m, "SCRAM-") {
 			list = append(list, m+"-PLUS")
 		}
 		list = append(list, m)
 	}
-	return list
+	return list, sure
 }
 
 // mechanisms remembers what authd offers.
 type mechanisms struct {
 	mu    sync.Mutex
 	names []string
+	sure  bool // else they are a guess
 	until time.Time
 }
 
@@ -81,20 +82,24 @@ const (
 // fallback is offered while authd cannot be asked: the login will say "later".
 var fallback = []string{"PLAIN", "LOGIN"}
 
-func (m *mechanisms) list(ctx context.Context, a Authenticator) []string {
+// mayBeOffered are what authd may offer when it is back.
+var mayBeOffered = []string{"PLAIN", "LOGIN", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"}
+
+func (m *mechanisms) list(ctx context.Context, a Authenticator) (names []string, sure bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if time.Now().Before(m.until) {
-		return m.names
+		return m.names, m.sure
 	}
 	ctx, cancel := context.WithTimeout(ctx, mechanismsTimeout)
 	defer cancel()
 	names, err := a.Mechanisms(ctx)
 	if err != nil {
-		m.names, m.until = fallback, time.Now().Add(fallbackFor)
-		return m.names
+		m.names, m.sure, m.until = fallback, false, time.Now().Add(fallbackFor)
+		return m.names, m.sure
 	}
+	m.sure = true
 	m.names = slices.DeleteFunc(slices.Clone(names), func(n string) bool { return !isAtom(n) || strings.HasSuffix(n, "-PLUS") })
 	m.until = time.Now().Add(mechanismsFor)
-	return m.names
+	return m.names, m.sure
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"postrider/internal/auth"
@@ -35,7 +36,11 @@ func (s *session) auth(arg string) error {
 		return s.refuse(errSyntax)
 	}
 	mech = strings.ToUpper(mech)
-	if !s.offers(mech) {
+	switch list, sure := s.saslMechanisms(); {
+	case slices.Contains(list, mech):
+	case !sure && slices.Contains(mayBeOffered, mech):
+		return s.refuse(errAuthLater)
+	default:
 		return s.refuse(errMechanism)
 	}
 	var response []byte
@@ -46,15 +51,6 @@ func (s *session) auth(arg string) error {
 		}
 	}
 	return s.exchange(mech, response)
-}
-
-func (s *session) offers(mech string) bool {
-	for _, m := range s.saslMechanisms() {
-		if strings.EqualFold(m, mech) {
-			return true
-		}
-	}
-	return false
 }
 
 // decodeResponse reads base64; an initial response of "=" is one that is empty (RFC 4954 §4).
@@ -72,6 +68,13 @@ func decodeResponse(b []byte, initial bool) ([]byte, bool) {
 
 // exchange holds the dialogue of a login.
 func (s *session) exchange(mech string, initial []byte) error {
+	select {
+	case s.server.exchanges <- struct{}{}:
+		defer func() { <-s.server.exchanges }()
+	default:
+		s.log.Warn("%s: SASL %s refused: %d logins are in progress", s.peer, mech, cap(s.server.exchanges))
+		return s.refuse(errAuthLater)
+	}
 	x := s.server.deps.Auth.Start(s.ctx, auth.Request{
 		Service: "smtp", Mechanism: mech, RemoteIP: ipText(s.peer.ip), LocalIP: ipText(s.peer.local),
 		TLS: s.state.tls.version(), Bindings: s.state.tls.bindings, Initial: initial,
@@ -97,6 +100,7 @@ func (s *session) exchange(mech string, initial []byte) error {
 
 // response reads the client's next message. The error ends the session.
 func (s *session) response() ([]byte, *reply.Reply, error) {
+	s.in.Timeout = s.conf.loginTimeout
 	l, err := s.readLine()
 	switch {
 	case errors.Is(err, line.ErrTooLong):
@@ -126,7 +130,7 @@ func (s *session) loggedIn(mech string, user auth.User, err error) error {
 		if s.logins++; s.logins >= maxLogins {
 			s.answer(errAuth)
 			s.answer(endLogins)
-			return &ending{"too many failed logins"}
+			return errTooMany
 		}
 		return s.refuse(errAuth)
 	}

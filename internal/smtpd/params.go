@@ -32,14 +32,13 @@ type mailPath struct {
 	utf8 bool // written with non-ASCII characters
 }
 
-// cutPath reads `FROM:<path>` or `TO:<path>` and returns the parameters behind it. A blank before the path is forgiven,
-// missing brackets are not.
+// cutPath reads `FROM:<path>` or `TO:<path>` and returns the parameters behind it. Blanks before the path are forgiven.
 func cutPath(arg, keyword string) (p mailPath, params string, ok bool, err error) {
 	if len(arg) < len(keyword) || !strings.EqualFold(arg[:len(keyword)], keyword) {
 		return p, "", false, nil
 	}
 	s := strings.TrimLeft(arg[len(keyword):], " ")
-	a, rest, err := address.ParsePath(s)
+	a, rest, err := parsePath(s)
 	if err != nil {
 		return p, "", true, err
 	}
@@ -50,8 +49,42 @@ func cutPath(arg, keyword string) (p mailPath, params string, ok bool, err error
 	if a.IsNull() && !null { // <"">
 		return p, "", true, address.ErrSyntax
 	}
+	a.Local, a.Domain = strings.Clone(a.Local), strings.Clone(a.Domain) // without the rest of the line
 	p = mailPath{Address: a, null: null, utf8: !isASCII(s[:len(s)-len(rest)])}
 	return p, rest, true, nil
+}
+
+// parsePath reads a path at the start of s (RFC 5321 §4.1.2), or a qualified address without brackets, as old devices send it,
+// if it needs none.
+func parsePath(s string) (a address.Address, rest string, err error) {
+	if strings.HasPrefix(s, "<") {
+		return bracketed(s)
+	}
+	end := strings.IndexByte(s, ' ')
+	if end < 0 {
+		end = len(s)
+	}
+	path := s[:end]
+	if strings.HasPrefix(path, "@") || !strings.Contains(path, "@") || strings.ContainsAny(path, `<>"`) {
+		return a, s, address.ErrSyntax
+	}
+	a, _, err = bracketed("<" + path + ">")
+	return a, s[end:], err
+}
+
+// bracketed reads a path that may end in a dot, as names of hosts do.
+func bracketed(s string) (a address.Address, rest string, err error) {
+	if a, rest, err = address.ParsePath(s); err == nil {
+		return a, rest, nil
+	}
+	path, rest, ok := strings.Cut(s, ".>")
+	if !ok || strings.ContainsAny(path, `">`) {
+		return a, s, err
+	}
+	if a, _, again := address.ParsePath(path + ">"); again == nil && a.Domain != "" && a.Domain[0] != '[' {
+		return a, rest, nil
+	}
+	return address.Address{}, s, err
 }
 
 func isASCII(s string) bool {

@@ -39,8 +39,8 @@ func (s *session) received(id string, e *envelope.Envelope) []byte {
 	b = append(append(b, "\r\n\tby "...), s.conf.Hostname...)
 	b = append(append(b, " (Postrider) with "...), e.Client.Proto...)
 	b = append(append(b, " id "...), id...)
-	if len(s.tx.given) == 1 && (s.tx.from.SMTPUTF8 || s.tx.given[0].IsASCII()) {
-		b = append(append(b, "\r\n\tfor <"...), s.tx.given[0].String()...)
+	if s.tx.given == 1 && (s.tx.from.SMTPUTF8 || s.tx.first.IsASCII()) {
+		b = append(append(b, "\r\n\tfor <"...), s.tx.first.String()...)
 		b = append(b, '>')
 	}
 	b = e.Time.AppendFormat(append(b, "; "...), dateFormat)

@@ -48,7 +48,6 @@ var (
 	errUTF8      = reply.New(553, 6, 7, "Non-ASCII address without SMTPUTF8")
 	errRelay     = reply.New(554, 7, 1, "Relay access denied")
 	errUnknown   = reply.New(550, 1, 1, "Recipient address rejected: User unknown")
-	errLoop      = reply.New(550, 4, 6, "Recipient address rejected: Alias loop")
 	errRcptLater = reply.New(451, 3, 0, "Recipient cannot be checked now, try again later")
 	errAlias     = reply.New(451, 3, 5, "Recipient address cannot be expanded, try again later")
 	errManyRcpts = reply.New(452, 5, 3, "Too many recipients")

@@ -71,14 +71,18 @@ type Server struct {
 	deps       Deps
 	settings   atomic.Pointer[settings]
 	mechanisms mechanisms
+	exchanges  chan struct{} // holds an element for each login in progress
 }
+
+// maxExchanges bounds the logins in progress. Each has a connection to authd, of which the other questions need some, too.
+const maxExchanges = 256
 
 // New returns a server with a configuration that has passed its checks.
 func New(c *config.Config, r Resolver, d Deps) *Server {
 	if d.Now == nil {
 		d.Now = time.Now
 	}
-	s := &Server{deps: d}
+	s := &Server{deps: d, exchanges: make(chan struct{}, maxExchanges)}
 	s.Configure(c, r)
 	return s
 }

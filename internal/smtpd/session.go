@@ -20,8 +20,10 @@ const (
 	maxAuthLine  = 8 << 10 // octets of AUTH and its responses: what a line.Reader holds
 	maxJunk      = 100     // commands that lead to no message, between two messages
 	maxLogins    = 5       // failed logins of a session
+	minExcess    = 1000    // recipients beyond the limit, of one message, that are no errors yet
 	maxHelo      = 255     // octets
 	expandFactor = 10      // recipients after alias expansion, in units of those that may be named
+	maxEnvelope  = 4 << 20 // octets of addresses of a message
 )
 
 // peer is who is at the other end.
@@ -34,8 +36,11 @@ type peer struct {
 
 // String is the peer as the log names it.
 func (p peer) String() string {
-	if p.ip.IsValid() {
+	switch {
+	case p.ip.IsValid():
 		return p.name + "[" + p.ip.String() + "]"
+	case p.uid == envelope.NoUID: // by XCLIENT
+		return p.name + "[" + unknown + "]"
 	}
 	return p.name + "[local]"
 }
@@ -71,6 +76,7 @@ type session struct {
 	state state
 	tx    transaction
 
+	code   int // of the last reply
 	errors int // refused commands since the last message
 	junk   int // commands that lead nowhere since the last message
 	logins int // failed ones
@@ -98,7 +104,10 @@ type ending struct{ reason string }
 
 func (e *ending) Error() string { return e.reason }
 
-var errQuit = &ending{"quit"}
+var (
+	errQuit    = &ending{"quit"}
+	errTooMany = &ending{"too many errors"} // the log has Postfix's words for it: fail2ban looks for them
+)
 
 // run holds the session. It returns when the connection is of no more use.
 func (s *session) run() {
@@ -211,17 +220,24 @@ func (s *session) command(l []byte) error {
 		return s.refuse(errCommand)
 	}
 	if v.junk {
-		if s.junk++; s.junk > maxJunk {
-			s.answer(endJunk)
-			return &ending{"too many commands without a message"}
+		if err := s.waste(); err != nil {
+			return err
 		}
 	}
-	before := s.errors
 	err := v.run(s, string(bytes.TrimLeft(arg, " ")))
-	if (err == nil || err == errQuit) && s.errors == before {
+	if (err == nil || err == errQuit) && s.code < 400 {
 		s.counts.succeed(v.count)
 	}
 	return err
+}
+
+// waste counts a command that leads to no message; its error, after too many, ends the session.
+func (s *session) waste() error {
+	if s.junk++; s.junk <= maxJunk {
+		return nil
+	}
+	s.answer(endJunk)
+	return errTooMany
 }
 
 // isPlain says that a command has no control characters.
@@ -235,7 +251,10 @@ func isPlain(l []byte) bool {
 }
 
 // answer gives a reply.
-func (s *session) answer(r *reply.Reply) { s.wire.pend(r.Append(s.wire.out)) }
+func (s *session) answer(r *reply.Reply) {
+	s.wire.pend(r.Append(s.wire.out))
+	s.code = r.Code
+}
 
 // accept gives a positive reply; it is the end of a command that succeeded.
 func (s *session) accept(r *reply.Reply) error {
@@ -249,7 +268,7 @@ func (s *session) refuse(r *reply.Reply) error {
 	s.answer(r)
 	if s.errors++; s.errors >= s.conf.SMTPD.MaxErrors && !s.svc.local {
 		s.answer(endErrors)
-		return &ending{"too many errors"}
+		return errTooMany
 	}
 	return nil
 }
@@ -319,6 +338,8 @@ func (s *session) part(err error) {
 	e := logline.Disconnect{Client: s.peer.String()}
 	var end *ending
 	switch {
+	case err == errTooMany:
+		e.Reason, e.Stage = errTooMany.reason, s.counts.stage()
 	case errors.As(err, &end):
 	case isTimeout(err):
 		e.Reason, e.Stage = "timeout", s.counts.stage()

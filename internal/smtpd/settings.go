@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"postrider/internal/config"
+	"postrider/internal/envelope"
 	"postrider/internal/reply"
 )
 
@@ -26,24 +27,30 @@ const (
 // settings are one configuration, as sessions use it; never changed.
 type settings struct {
 	*config.Config
-	resolver Resolver
-	services map[string]*service
+	resolver     Resolver
+	services     map[string]*service
+	loginTimeout time.Duration // of each response in a login
 }
 
 // service is the policy of one socket.
 type service struct {
 	config.Service
-	name     string
-	lmtp     bool
-	internal bool // submit.int
-	local    bool // submit or submit.int: a process of this host, which may relay
-	maxRcpts int  // of a message, as clients name them
-	greeting *reply.Reply
-	hello    string // the lines of EHLO that are the same for every client
+	name        string
+	lmtp        bool
+	internal    bool // submit.int
+	local       bool // submit or submit.int: a process of this host, which may relay
+	maxRcpts    int  // of a message, as clients name them
+	maxExpanded int  // after alias expansion
+	greeting    *reply.Reply
+	hello       string // the lines of EHLO that are the same for every client
 }
+
+// maxLoginTimeout is the most that a client gets for a response in a login: programs give it, and at once.
+const maxLoginTimeout = 30 * time.Second
 
 func newSettings(c *config.Config, r Resolver) *settings {
 	s := &settings{Config: c, resolver: r, services: make(map[string]*service)}
+	s.loginTimeout = min(s.commandTimeout(), maxLoginTimeout)
 	for name, policy := range c.SMTPD.Service {
 		s.services[name] = newService(c, name, policy)
 	}
@@ -54,10 +61,11 @@ func newService(c *config.Config, name string, policy config.Service) *service {
 	v := &service{
 		Service: policy, name: name, lmtp: name == serviceLMTP, internal: name == serviceInternal, maxRcpts: c.SMTPD.MaxRecipients,
 	}
-	v.local = v.internal || name == serviceSubmit
+	v.local = IsLocal(name)
 	if v.local { // sendmail -t has nowhere else to go with a long list
 		v.maxRcpts *= localFactor
 	}
+	v.maxExpanded = min(expandFactor*v.maxRcpts, envelope.MaxRecipients)
 	protocol := "ESMTP"
 	if v.lmtp {
 		protocol = "LMTP"
@@ -66,6 +74,9 @@ func newService(c *config.Config, name string, policy config.Service) *service {
 	v.hello = v.keywords(c)
 	return v
 }
+
+// IsLocal says that a service is for processes of this host only, which may send to anywhere.
+func IsLocal(service string) bool { return service == serviceSubmit || service == serviceInternal }
 
 // localFactor is how many times the recipients of others a process of this host may name.
 const localFactor = 10

@@ -21,13 +21,18 @@ type transaction struct {
 	parent  string // XPARENT
 	uid     int64  // XUID
 	to      []envelope.Recipient
-	seen    map[target]bool   // what to holds
-	given   []address.Address // what the client gave, one for each RCPT that was accepted
-	refused bool              // some RCPT was not
-	message Message           // being written
-	chunks  line.Chunks       // of BDAT
-	writer  *header           // what the chunks are written to
-	size    int64             // octets of the chunks so far
+	seen    map[target]bool          // what to holds
+	asked   map[address.Address]bool // what RCPT was accepted for
+	octets  int                      // of the addresses in to and asked
+	given   int                      // RCPT that were accepted
+	first   address.Address          // of the first of them
+	refused bool                     // some RCPT was not
+	excess  int                      // RCPT beyond what there is room for
+	message Message                  // being written
+	chunks  line.Chunks              // of BDAT
+	writer  *header                  // what the chunks are written to
+	size    int64                    // octets of the chunks so far
+	owed    int                      // by LMTP, answers to the last chunk; the message has been refused
 }
 
 // target is a recipient as far as two of them are the same.
@@ -74,7 +79,7 @@ func (s *session) mail(arg string) error {
 	}
 	s.begin(transaction{
 		active: true, from: params.sender(s.qualify(from.Address)), parent: params.Parent, uid: params.UID,
-		seen: make(map[target]bool),
+		seen: make(map[target]bool), asked: make(map[address.Address]bool),
 	})
 	return s.accept(okSender)
 }
@@ -109,46 +114,61 @@ func (s *session) rcpt(arg string) error {
 		return s.refuse(r)
 	case to.utf8 && !s.tx.from.SMTPUTF8:
 		return s.refuse(errUTF8)
-	case len(s.tx.given) >= s.svc.maxRcpts:
-		return s.reject("RCPT", errManyRcpts, to.String())
+	case s.tx.given >= s.svc.maxRcpts:
+		return s.tooMany(to.Address)
 	}
 	template := envelope.Recipient{ORcpt: originalRecipient(o)}
 	for _, n := range o.Notify {
 		template.Notify = append(template.Notify, strings.ToLower(string(n)))
 	}
-	list, r := s.recipients(s.qualify(to.Address), template)
-	if r != nil {
+	switch r = s.add(s.qualify(to.Address), template); {
+	case r == errManyRcpts:
+		return s.tooMany(to.Address)
+	case r != nil:
 		return s.reject("RCPT", r.Withf("<%s>: %s", to, r.Text), to.String())
 	}
-	s.tx.to, s.tx.given, s.tx.refused = list, append(s.tx.given, to.Address), false
+	if s.tx.given++; s.tx.given == 1 {
+		s.tx.first = to.Address
+	}
+	s.tx.refused = false
 	return s.accept(okRcpt)
 }
 
-// resolveTimeout bounds the answer to one RCPT.
-const resolveTimeout = 30 * time.Second
+// tooMany refuses a recipient that the next message may have (RFC 5321 §4.5.3.1.10). That is no error: clients name all that
+// they have, and send to those that there was room for. A client that goes on and on is another matter.
+func (s *session) tooMany(to address.Address) error {
+	r := errManyRcpts.Withf("<%s>: %s", to, errManyRcpts.Text)
+	if s.tx.excess++; s.tx.excess > max(minExcess, s.svc.maxRcpts) {
+		return s.reject("RCPT", r, to.String())
+	}
+	if s.tx.excess == 1 {
+		s.logReject("RCPT", r, to.String())
+	}
+	s.answer(r)
+	return nil
+}
 
-// recipients is the list with what the address a stands for added, each once.
-func (s *session) recipients(a address.Address, template envelope.Recipient) ([]envelope.Recipient, *reply.Reply) {
+// add adds what the address a stands for to the recipients, each once.
+func (s *session) add(a address.Address, template envelope.Recipient) *reply.Reply {
+	if s.tx.asked[a] {
+		return nil
+	}
 	if r := s.mayReach(a); r != nil {
-		return nil, r
+		return r
 	}
-	ctx, cancel := context.WithTimeout(s.ctx, resolveTimeout)
-	defer cancel()
-	result, err := s.conf.resolver.Resolve(ctx, a)
-	switch {
-	case errors.Is(err, route.ErrUnknown):
-		return nil, errUnknown.With(err)
-	case errors.Is(err, route.ErrLoop):
-		return nil, errLoop.With(err)
-	case errors.Is(err, route.ErrTooMany):
-		return nil, errAlias.With(err)
-	case err != nil:
-		return nil, errRcptLater.With(err)
-	case len(s.tx.to) > 0 && len(s.tx.to)+len(result.Recipients) > expandFactor*s.svc.maxRcpts:
-		return nil, errManyRcpts
+	list, r := s.resolve(a)
+	if r != nil {
+		return r
 	}
-	list := s.tx.to
-	for _, to := range result.Recipients {
+	octets := s.tx.octets + len(a.Local) + len(a.Domain)
+	for _, to := range list {
+		octets += len(to.Addr.Local) + len(to.Addr.Domain) + len(to.Orig.Local) + len(to.Orig.Domain) + len(template.ORcpt)
+	}
+	if octets > maxEnvelope || len(s.tx.to) > 0 && len(s.tx.to)+len(list) > s.svc.maxExpanded {
+		return errManyRcpts
+	}
+	s.tx.asked[a], s.tx.octets = true, octets
+	for _, to := range list {
 		key := target{to.Addr, to.Via}
 		if s.tx.seen[key] {
 			continue
@@ -156,9 +176,36 @@ func (s *session) recipients(a address.Address, template envelope.Recipient) ([]
 		s.tx.seen[key] = true
 		r := template
 		r.Addr, r.Via, r.Orig = to.Addr, to.Via, to.Orig
-		list = append(list, r)
+		s.tx.to = append(s.tx.to, r)
 	}
-	return list, nil
+	return nil
+}
+
+// resolveTimeout bounds the answer to one RCPT.
+const resolveTimeout = 30 * time.Second
+
+// resolve says what becomes of an address. Programs of this host get their mail accepted even while authd cannot be asked:
+// cron would throw it away. Whoever delivers it asks again.
+func (s *session) resolve(a address.Address) ([]route.Recipient, *reply.Reply) {
+	ctx, cancel := context.WithTimeout(s.ctx, resolveTimeout)
+	defer cancel()
+	result, err := s.conf.resolver.Resolve(ctx, a)
+	if errors.Is(err, route.ErrLater) && s.svc.name == serviceSubmit && len(result.Recipients) > 0 {
+		s.log.Warn("<%s> is taken without a check: %v", a, err)
+		err = nil
+	}
+	switch {
+	case errors.Is(err, route.ErrUnknown):
+		return nil, errUnknown.With(err)
+	case errors.Is(err, route.ErrLoop), errors.Is(err, route.ErrTooMany):
+		return nil, errAlias.With(err)
+	case err != nil:
+		return nil, errRcptLater.With(err)
+	}
+	for _, name := range result.Nowhere {
+		s.log.Warn("<%s>: %s leads to nothing but itself", a, name)
+	}
+	return result.Recipients, nil
 }
 
 // mayReach refuses strangers what is not for this host. A local part that could make a later host send the message on

@@ -13,7 +13,7 @@ type verb struct {
 	count counter
 	lmtp  bool // of LMTP only (RFC 2033)
 	smtp  bool // of SMTP only
-	junk  bool // leads to no message
+	junk  bool // leads to no message by itself
 	long  bool // may be longer than maxLine
 	bytes bool // octets that are no commands follow
 }
@@ -23,7 +23,7 @@ var verbs = map[string]verb{
 	"EHLO":     {run: (*session).ehlo, count: cEHLO, smtp: true, junk: true}, // RFC 5321 §4.1.1.1
 	"HELO":     {run: (*session).hello, count: cHELO, smtp: true, junk: true},
 	"LHLO":     {run: (*session).ehlo, count: cLHLO, lmtp: true, junk: true}, // RFC 2033 §4.1
-	"MAIL":     {run: (*session).mail, count: cMAIL},                         // RFC 5321 §4.1.1.2
+	"MAIL":     {run: (*session).mail, count: cMAIL, junk: true},             // RFC 5321 §4.1.1.2
 	"RCPT":     {run: (*session).rcpt, count: cRCPT},                         // RFC 5321 §4.1.1.3
 	"DATA":     {run: (*session).data, count: cDATA},                         // RFC 5321 §4.1.1.4
 	"BDAT":     {run: (*session).bdat, count: cBDAT, bytes: true},            // RFC 3030 §2

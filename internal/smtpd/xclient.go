@@ -40,8 +40,12 @@ func (s *session) xclient(arg string) error {
 			return s.refuse(r)
 		}
 	}
-	if !named && p.ip != s.peer.ip {
+	switch {
+	case named || p.ip == s.peer.ip:
+	case p.ip.IsValid():
 		p.name = s.nameOf(p.ip)
+	default:
+		p.name = unknown
 	}
 	s.log.Log(logline.Connect{Client: p.String()})
 	return s.restart(p, st)
