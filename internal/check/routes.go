@@ -70,6 +70,9 @@ func (w *world) follow(r *route.Resolver, a address.Address, file string, line i
 	case err != nil:
 		w.problems.Add(file, line, "%s: %v", name, err)
 	}
+	for _, back := range result.Nowhere {
+		w.problems.Warn(file, line, "%s: %s leads only back to itself", name, back)
+	}
 	for _, rcpt := range result.Recipients {
 		if rcpt.Via == envelope.Local && !w.deliverable(r, rcpt.Addr) {
 			w.problems.Warn(file, line, "%s: %s is in no table", name, rcpt.Addr)
