@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"postrider/internal/authd"
@@ -18,6 +19,9 @@ import (
 	"postrider/internal/logline"
 	"postrider/internal/sandbox"
 )
+
+// unconfined begins the note of a sandbox that does not hold files at all.
+const unconfined = "files are not confined"
 
 func main() {
 	path := flag.String("c", config.DefaultPath, "configuration `file`")
@@ -106,8 +110,17 @@ func confine(path string, cfg *config.Config, log *logline.Logger) error {
 		}
 	}
 	notes, err := sandbox.Restrict(rules)
-	for _, note := range notes {
-		log.Info("sandbox: %s", note)
-	}
+	report(notes, log)
 	return errors.Join(err, sandbox.DropCapabilities(), sandbox.NoCoreDumps(), sandbox.NoExec(), sandbox.NoNetwork())
+}
+
+// report logs what the sandbox cannot do.
+func report(notes []string, log *logline.Logger) {
+	for _, note := range notes {
+		if strings.HasPrefix(note, unconfined) {
+			log.Warn("sandbox: %s", note)
+		} else {
+			log.Info("sandbox: %s", note)
+		}
+	}
 }

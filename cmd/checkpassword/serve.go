@@ -22,7 +22,7 @@ const socketName = "checkpassword"
 
 // Limits of the server.
 const (
-	maxChildren  = 16
+	maxChildren  = 24               // more than authd asks at a time: the child of a question given up lives on for a while
 	childTimeout = 40 * time.Second // less than authd waits
 	drainTimeout = 10 * time.Second
 	acceptPause  = 100 * time.Millisecond

@@ -6,6 +6,10 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -63,10 +67,10 @@ func TestChecker(t *testing.T) {
 		}
 		return "no\n"
 	}))
-	if u, found, err := c.Check(t.Context(), "imap", "192.0.2.1", "frank", "fur ter"); !found || err != nil || u.Name != "frank" {
+	if u, found, err := c.Check(t.Context(), false, "imap", "192.0.2.1", "frank", "fur ter"); !found || err != nil || u.Name != "frank" {
 		t.Errorf("right: %v, %v, %v", u, found, err)
 	}
-	if _, found, err := c.Check(t.Context(), "imap", "", "frank", "wrong"); found || err != nil {
+	if _, found, err := c.Check(t.Context(), false, "imap", "", "frank", "wrong"); found || err != nil {
 		t.Errorf("wrong: %v, %v", found, err)
 	}
 	if u, found, err := c.Who(t.Context(), "frank"); !found || err != nil || u.UID != 2000 {
@@ -82,10 +86,80 @@ func TestChecker(t *testing.T) {
 	if _, found, err := c.Who(ctx, "hang"); found || err == nil {
 		t.Errorf("hang: %v, %v", found, err)
 	}
-	if len(c.slots) != 0 {
-		t.Errorf("%d slots kept", len(c.slots))
+	if c.checks.free != maxChecks || c.whos.free != maxWhos {
+		t.Errorf("places are kept: %d and %d are free", c.checks.free, c.whos.free)
 	}
 	if _, _, err := NewChecker("/nonexistent/cp").Who(t.Context(), "frank"); err == nil {
 		t.Error("no program, no error")
+	}
+}
+
+// Passwords that strangers have checked, however slowly, stop neither questions about users nor logins of trusted pairs.
+func TestChecksDoNotStopTheRest(t *testing.T) {
+	t.Parallel()
+	const ok = "ok name=frank uid=2000 gid=2000 home=/home/frank\n"
+	asked := make(chan string, 10*maxChecks)
+	c := NewChecker(fakeCheckpassword(t, func(line string) string {
+		asked <- line
+		if strings.HasPrefix(line, "check imap 203.0.113.9") {
+			return "-"
+		}
+		return ok
+	}))
+	ctx, cancel := context.WithCancel(t.Context())
+	var strangers sync.WaitGroup
+	for range 2 * maxChecks {
+		strangers.Go(func() { c.Check(ctx, false, "imap", "203.0.113.9", "frank", "guess") })
+	}
+	for range maxChecks - reservedChecks {
+		<-asked
+	}
+	if _, found, err := c.Who(t.Context(), "frank"); !found || err != nil {
+		t.Errorf("who: %v, %v", found, err)
+	}
+	if _, found, err := c.Check(t.Context(), true, "imap", "192.0.2.1", "frank", "furter"); !found || err != nil {
+		t.Errorf("trusted: %v, %v", found, err)
+	}
+	cancel()
+	strangers.Wait()
+}
+
+func TestWhoIsRemembered(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int64
+	c := NewChecker(fakeCheckpassword(t, func(line string) string {
+		asked.Add(1)
+		switch line {
+		case "who frank\n":
+			return "ok name=frank uid=2000 gid=2000 home=/home/frank\n"
+		case "who later\n":
+			return "later sssd\n"
+		}
+		return "no\n"
+	}))
+	now := &clock{time.Unix(1_800_000_000, 0)}
+	c.now = now.now
+	ask := func(name string, found bool, want int64) {
+		t.Helper()
+		before := asked.Load()
+		u, ok, _ := c.Who(t.Context(), name)
+		if ok != found || found && u.UID != 2000 || asked.Load()-before != want {
+			t.Errorf("%s: %v, %v after %d questions", name, u, ok, asked.Load()-before)
+		}
+	}
+	for _, want := range []int64{1, 0} {
+		ask("frank", true, want)
+		ask("nobody", false, want)
+		ask("later", false, 1)
+		now.advance(rememberFor - time.Second)
+	}
+	now.advance(time.Second)
+	ask("frank", true, 1)
+	ask("nobody", false, 1)
+	for i := range 2 * maxRemembered {
+		c.remember(strconv.Itoa(i), auth.User{}, false)
+	}
+	if n := len(c.answers); n != maxRemembered {
+		t.Errorf("%d answers are remembered", n)
 	}
 }

@@ -33,9 +33,10 @@ const (
 
 // Checkpassword is the way to PAM and NSS.
 type Checkpassword interface {
-	// Check says whether PAM accepts the password. The user is who PAM says it is.
-	Check(ctx context.Context, service, rip, name, password string) (auth.User, bool, error)
-	// Who finds a user through NSS.
+	// Check says whether PAM accepts the password. The user is who PAM says it is. Strangers do not hold up who is
+	// trusted.
+	Check(ctx context.Context, trusted bool, service, rip, name, password string) (auth.User, bool, error)
+	// Who finds a user through NSS. It may be ten seconds behind.
 	Who(ctx context.Context, name string) (auth.User, bool, error)
 }
 

@@ -32,7 +32,8 @@ type attributes struct {
 
 // textFile is a table being edited: whole lines, whatever is in them.
 type textFile struct {
-	path  string // without symbolic links
+	path  string      // without symbolic links
+	info  fs.FileInfo // as it was read; nil if there was no file
 	attr  attributes
 	lines []string
 }
@@ -61,7 +62,7 @@ func openText(path string, fresh attributes) (*textFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &textFile{path: path, attr: attributes{mode: info.Mode().Perm(), uid: -1, gid: -1}}
+	t := &textFile{path: path, info: info, attr: attributes{mode: info.Mode().Perm(), uid: -1, gid: -1}}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
 		t.attr.uid, t.attr.gid = int(st.Uid), int(st.Gid)
 	}
@@ -117,16 +118,30 @@ func (t *textFile) set(numbers []int, line string) {
 
 // save replaces the file by a whole new one.
 func (t *textFile) save() error {
-	err := replaceFile(t.path, []byte(t.text()), t.attr)
+	err := replaceFile(t.path, []byte(t.text()), t.attr, t.unchanged)
 	if errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("%w: run this as the owner of %s", err, filepath.Dir(t.path))
 	}
 	return err
 }
 
+// unchanged fails if somebody who does not know the lock, an administrator with an editor, has written the file meanwhile.
+func (t *textFile) unchanged() error {
+	now, err := os.Lstat(t.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && t.info == nil:
+		return nil
+	case err != nil:
+		return err
+	case t.info == nil || !os.SameFile(now, t.info) || !now.ModTime().Equal(t.info.ModTime()) || now.Size() != t.info.Size():
+		return fmt.Errorf("%s has been changed by somebody else meanwhile: try again", t.path)
+	}
+	return nil
+}
+
 // replaceFile writes a file so that a crash at any moment leaves the old or the new contents under the name: a synced
-// temporary file in the same directory takes its place.
-func replaceFile(path string, content []byte, a attributes) (err error) {
+// temporary file in the same directory takes its place, if may, asked at the last moment, does not fail.
+func replaceFile(path string, content []byte, a attributes, may func() error) (err error) {
 	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*")
 	if err != nil {
@@ -148,6 +163,9 @@ func replaceFile(path string, content []byte, a attributes) (err error) {
 		return err
 	}
 	if err = f.Close(); err != nil {
+		return err
+	}
+	if err = may(); err != nil {
 		return err
 	}
 	if err = os.Rename(f.Name(), path); err != nil {

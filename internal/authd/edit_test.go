@@ -2,6 +2,7 @@ package authd
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -101,6 +102,50 @@ func TestTextFileBehindLink(t *testing.T) {
 	}
 	if b, _ := os.ReadFile(link); string(b) != "x\ny\n" {
 		t.Errorf("got %q", b)
+	}
+}
+
+// An editor that does not know the lock has written the file between reading and replacing it.
+func TestTextFileChangedMeanwhile(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(path string) error{
+		"in place": func(path string) error { return os.WriteFile(path, []byte("longer\n"), 0o600) },
+		"same size": func(path string) error {
+			return errors.Join(os.WriteFile(path, []byte("x\n"), 0o600), os.Chtimes(path, time.Time{}, time.Unix(1_800_000_000, 0)))
+		},
+		"replaced": func(path string) error {
+			return errors.Join(os.Rename(path, path+"~"), os.WriteFile(path, []byte("y\n"), 0o600))
+		},
+		"removed": os.Remove,
+		"created": nil,
+	} {
+		path := filepath.Join(t.TempDir(), "users")
+		if change != nil {
+			if err := os.WriteFile(path, []byte("x\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f, err := openText(path, attributes{mode: 0o600, uid: -1, gid: -1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if change == nil {
+			change = func(path string) error { return os.WriteFile(path, nil, 0o600) }
+		}
+		if err := change(path); err != nil {
+			t.Fatal(err)
+		}
+		before, _ := os.ReadFile(path)
+		f.set(nil, "mine")
+		if err := f.save(); err == nil {
+			t.Errorf("%s: the change is lost", name)
+		}
+		if after, _ := os.ReadFile(path); string(after) != string(before) {
+			t.Errorf("%s: %q has become %q", name, before, after)
+		}
+		if left, _ := filepath.Glob(filepath.Join(filepath.Dir(path), ".*")); len(left) > 0 {
+			t.Errorf("%s: left behind: %v", name, left)
+		}
 	}
 }
 

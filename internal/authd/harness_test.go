@@ -51,7 +51,7 @@ type fakeSystem struct {
 	asked     []string
 }
 
-func (f *fakeSystem) Check(_ context.Context, _, _, name, pw string) (auth.User, bool, error) {
+func (f *fakeSystem) Check(_ context.Context, _ bool, _, _, name, pw string) (auth.User, bool, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.asked = append(f.asked, name)

@@ -175,7 +175,7 @@ func stored(k password.SCRAM) scram.StoredCredentials {
 // final checks the proof and answers with our signature.
 func (x *scramExchange) final(ctx context.Context, message string) ([]byte, error) {
 	var signature string
-	user, err := x.v.decide(ctx, x.a, x.id, func() (verdict, error) {
+	user, err := x.v.decide(ctx, x.a, x.id, func(attempt) (verdict, error) {
 		for i, c := range x.attempts {
 			answer, err := c.Step(message)
 			if err != nil || !c.Valid() || i >= len(x.entries) {

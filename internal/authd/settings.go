@@ -108,7 +108,7 @@ func Seed(dir string) ([]byte, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make seed: %w", err)
 	}
-	if err := replaceFile(path, b, attributes{mode: 0o600, uid: -1, gid: -1}); err != nil {
+	if err := replaceFile(path, b, attributes{mode: 0o600, uid: -1, gid: -1}, func() error { return nil }); err != nil {
 		return nil, fmt.Errorf("make seed: %w", err)
 	}
 	return b, nil

@@ -9,17 +9,23 @@ import (
 
 // Bounds of the memory of failures.
 const (
-	maxRecords  = 1 << 16            // of users, addresses and pairs of both; about 5 MB
-	evictSample = 8                  // records looked at to find one to drop
-	forgetAfter = 30 * time.Minute   // without another failure
-	trustFor    = 7 * 24 * time.Hour // a pair of user and address that has logged in is not made to wait
-	maxPending  = 64                 // attempts of one user or one address that are being worked on
-	maxSlips    = 5                  // failures in a row after which a pair is no longer trusted
+	maxRecords  = 1 << 16          // of users, addresses and networks; about 5 MB
+	evictSample = 8                // records looked at to find one to drop
+	forgetAfter = 30 * time.Minute // without another failure
 )
 
-// throttle remembers failures per user and per address. Once either has one, attempts are let through one by one, a delay
-// apart that doubles with each failure; so guessing in parallel gains nothing. Keys are hashes with a secret seed: a name
-// of any length costs the same, and nobody can aim at another's record.
+// Attempts that are worked on at the same time.
+const (
+	maxPending = 64 // from one address, or for a user who has failed: those wait for each other
+	maxGuesses = 4  // of strangers for a user who has not failed: nothing slows them yet
+	maxTrusted = 16 // of one user, from where that user has logged in
+)
+
+// throttle remembers failures per user, per address, and per network of IPv6 addresses. Once one of them has one, attempts
+// are let through one by one, a delay apart that doubles with each failure; so guessing in parallel gains nothing. A login
+// clears nothing: an address may belong to a guesser with an account, a user may be logging in all day. It makes the pair of
+// user and address trusted: that waits for nobody. Keys are hashes with a secret seed: a name of any length costs the same,
+// and nobody can aim at another's record.
 type throttle struct {
 	seed maphash.Seed
 	now  func() time.Time
@@ -28,24 +34,34 @@ type throttle struct {
 	base    time.Duration // of the first failure
 	max     time.Duration
 	records map[uint64]record
+	trust   trust
+	pending map[uint64]int // attempts being worked on; no more than there are connections
 }
 
-// record is what is known about one key.
+// record is what is known about a key that has failed.
 type record struct {
 	failures int
-	pending  int
 	next     time.Time // when the next attempt may start
-	last     time.Time // of the last failure, or of the success if trusted
-	trusted  bool      // pairs only: has logged in
+	last     time.Time // failure
 }
 
 // subject is who is trying: the keys under which an attempt counts.
 type subject struct {
-	user, address, pair uint64
+	user, address uint64
+	network       uint64 // the address again if it is not IPv6
+	trusted       uint64 // the user, in attempts of trusted pairs
+}
+
+// turn is an attempt that may be made.
+type turn struct {
+	subject
+	wait  time.Duration // before it is made
+	known bool          // the pair of user and address is trusted
 }
 
 func newThrottle(base, max time.Duration) *throttle {
-	return &throttle{seed: maphash.MakeSeed(), now: time.Now, base: base, max: max, records: make(map[uint64]record)}
+	return &throttle{seed: maphash.MakeSeed(), now: time.Now, base: base, max: max,
+		records: make(map[uint64]record), trust: make(trust), pending: make(map[uint64]int)}
 }
 
 // configure changes the delays and keeps what is remembered.
@@ -55,126 +71,154 @@ func (t *throttle) configure(base, max time.Duration) {
 	t.base, t.max = base, max
 }
 
-// subject returns the keys of an attempt. An IPv6 client has the choice of a whole /64, so that is its address.
+// subject returns the keys of an attempt. An IPv6 client has the choice of a whole /64, so that is its address, and often
+// of a /48, its network.
 func (t *throttle) subject(user string, ip netip.Addr) subject {
 	ip = ip.Unmap().WithZone("")
+	address, network := ip.BitLen(), ip.BitLen()
 	if ip.Is6() {
-		if p, err := ip.Prefix(64); err == nil {
-			ip = p.Addr()
-		}
+		address, network = 64, 48
 	}
-	address := ip.String()
 	return subject{
 		user:    maphash.String(t.seed, "u\x00"+user),
-		address: maphash.String(t.seed, "a\x00"+address),
-		pair:    maphash.String(t.seed, "p\x00"+address+"\x00"+user),
+		trusted: maphash.String(t.seed, "t\x00"+user),
+		address: t.prefix(ip, address),
+		network: t.prefix(ip, network),
 	}
 }
 
-// enter reserves a turn and returns how long to wait for it. It is false if the turn would be too far away: the attempt
-// must not be made, and leave must not be called.
-func (t *throttle) enter(s subject) (time.Duration, bool) {
+// prefix is the key of the first bits of an address, one and the same for all that are not valid.
+func (t *throttle) prefix(ip netip.Addr, bits int) uint64 {
+	p, err := ip.Prefix(bits)
+	if err != nil {
+		p = netip.Prefix{}
+	}
+	return maphash.String(t.seed, "a\x00"+p.String())
+}
+
+// counted are the keys under which a failure counts.
+func (s subject) counted() []uint64 {
+	if s.network == s.address {
+		return []uint64{s.user, s.address}
+	}
+	return []uint64{s.user, s.address, s.network}
+}
+
+// busy are the keys under which the attempt counts while it lasts.
+func (a turn) busy() []uint64 {
+	if a.known {
+		return []uint64{a.trusted}
+	}
+	return a.counted()
+}
+
+// enter reserves a turn. It is false if there are too many or the turn would be too far away: the attempt must not be made.
+// Otherwise it ends with one call of failed, succeeded or leave.
+func (t *throttle) enter(s subject) (turn, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.now()
-	user, address := t.get(s.user, now), t.get(s.address, now)
-	if user.pending >= maxPending || address.pending >= maxPending {
+	a := turn{subject: s, known: t.trust.has(s.user, s.address, now)}
+	if t.full(a, now) {
+		return turn{}, false
+	}
+	if !a.known {
+		var ok bool
+		if a.wait, ok = t.reserve(s, now); !ok {
+			return turn{}, false
+		}
+	}
+	for _, key := range a.busy() {
+		t.pending[key]++
+	}
+	return a, true
+}
+
+// full says whether too many such attempts are being worked on.
+func (t *throttle) full(a turn, now time.Time) bool {
+	if a.known {
+		return t.pending[a.trusted] >= maxTrusted
+	}
+	if t.get(a.user, now).failures == 0 && t.pending[a.user] >= maxGuesses {
+		return true
+	}
+	for _, key := range a.counted() {
+		if t.pending[key] >= maxPending {
+			return true
+		}
+	}
+	return false
+}
+
+// reserve finds the time until the first moment at which none of the records makes the attempt wait, and keeps others away
+// from it. It is false if that is too long.
+func (t *throttle) reserve(s subject, now time.Time) (wait time.Duration, ok bool) {
+	start := now
+	for _, key := range s.counted() {
+		start = latest(start, t.get(key, now).next)
+	}
+	if start.Sub(now) > t.max {
 		return 0, false
 	}
-	start := now
-	if !t.get(s.pair, now).trusted {
-		start = latest(start, t.turn(user), t.turn(address))
-		if start.Sub(now) > t.max {
-			return 0, false
+	for _, key := range s.counted() {
+		if r := t.get(key, now); r.failures > 0 {
+			r.next = start.Add(t.delay(r.failures))
+			t.records[key] = r
 		}
-		user, address = t.reserve(user, start), t.reserve(address, start)
 	}
-	user.pending++
-	address.pending++
-	t.put(s.user, user)
-	t.put(s.address, address)
 	return start.Sub(now), true
 }
 
-// turn is the earliest start for a record.
-func (t *throttle) turn(r record) time.Time {
-	if r.failures == 0 {
-		return time.Time{}
-	}
-	return r.next
-}
-
-func (t *throttle) reserve(r record, start time.Time) record {
-	if r.failures > 0 {
-		r.next = start.Add(t.delay(r.failures))
-	}
-	return r
-}
-
 // failed ends an attempt that did not hold and returns how long after its start it is to be answered.
-func (t *throttle) failed(s subject) time.Duration {
+func (t *throttle) failed(a turn) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.end(a)
+	if a.known {
+		t.trust.slip(a.user, a.address)
+	}
 	now := t.now()
-	d := max(t.fail(s.user, now), t.fail(s.address, now))
-	if pair := t.get(s.pair, now); pair.trusted {
-		t.slip(s.pair, pair)
+	var d time.Duration
+	for _, key := range a.counted() {
+		d = max(d, t.fail(key, now))
 	}
 	return d
-}
-
-// slip is a failure of a pair that has logged in before: a typing error, or an old password in one of the user's devices.
-func (t *throttle) slip(key uint64, pair record) {
-	pair.failures++
-	if pair.failures > maxSlips {
-		delete(t.records, key)
-		return
-	}
-	t.records[key] = pair
 }
 
 func (t *throttle) fail(key uint64, now time.Time) time.Duration {
 	r := t.get(key, now)
 	r.failures++
-	r.pending = max(r.pending-1, 0)
 	r.last = now
 	d := t.delay(r.failures)
 	r.next = latest(r.next, now.Add(d))
-	t.put(key, r)
+	if _, ok := t.records[key]; !ok && len(t.records) >= maxRecords {
+		t.evict(now)
+	}
+	t.records[key] = r
 	return d
 }
 
-// succeeded ends an attempt that held. It clears the user but not the address: a guesser may own an account.
-func (t *throttle) succeeded(s subject) {
+// succeeded ends an attempt that held.
+func (t *throttle) succeeded(a turn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	now := t.now()
-	user := t.get(s.user, now)
-	user.failures = 0
-	t.end(s.user, user)
-	t.end(s.address, t.get(s.address, now))
-	t.put(s.pair, record{trusted: true, last: now})
+	t.end(a)
+	t.trust.add(a.user, a.address, t.now())
 }
 
 // leave ends an attempt that came to no result.
-func (t *throttle) leave(s subject) {
+func (t *throttle) leave(a turn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	now := t.now()
-	t.end(s.user, t.get(s.user, now))
-	t.end(s.address, t.get(s.address, now))
+	t.end(a)
 }
 
-// end takes a pending attempt off a record and drops one that says nothing more.
-func (t *throttle) end(key uint64, r record) {
-	if r.pending > 0 {
-		r.pending--
+func (t *throttle) end(a turn) {
+	for _, key := range a.busy() {
+		if t.pending[key]--; t.pending[key] <= 0 {
+			delete(t.pending, key)
+		}
 	}
-	if r.pending == 0 && r.failures == 0 && !r.trusted {
-		delete(t.records, key)
-		return
-	}
-	t.put(key, r)
 }
 
 // delay is that of the nth failure.
@@ -190,54 +234,27 @@ func (t *throttle) delay(n int) time.Duration {
 func (t *throttle) get(key uint64, now time.Time) record {
 	r := t.records[key]
 	if r.expired(now) {
-		return record{pending: r.pending}
+		return record{}
 	}
 	return r
 }
 
-func (r record) expired(now time.Time) bool {
-	if r.trusted {
-		return now.Sub(r.last) > trustFor
-	}
-	return r.failures > 0 && now.Sub(r.last) > forgetAfter
-}
+func (r record) expired(now time.Time) bool { return now.Sub(r.last) > forgetAfter }
 
-// put stores a record. When there are too many, one of a few random ones goes: the one that says least, so that a flood of
-// names, which fail once each, drives out itself and not a record of many failures.
-func (t *throttle) put(key uint64, r record) {
-	if _, ok := t.records[key]; !ok && len(t.records) >= maxRecords {
-		t.evict()
-	}
-	t.records[key] = r
-}
-
-func (t *throttle) evict() {
-	now := t.now()
+// evict drops the record, of a few random ones, that says least: so a flood of names, which fail once each, drives out
+// itself and not a record of many failures.
+func (t *throttle) evict(now time.Time) {
 	var worst uint64
 	lowest, seen := int(^uint(0)>>1), 0
-	for key, r := range t.records {
-		if w := r.weight(now); w < lowest {
-			worst, lowest = key, w
+	for key := range t.records {
+		if n := t.get(key, now).failures; n < lowest {
+			worst, lowest = key, n
 		}
 		if seen++; seen == evictSample {
 			break
 		}
 	}
 	delete(t.records, worst)
-}
-
-// weight orders records by what would be lost with them. A trusted pair is worth three failures: it takes a password to
-// make one.
-func (r record) weight(now time.Time) int {
-	switch {
-	case r.pending > 0:
-		return 1 << 20
-	case r.expired(now):
-		return 0
-	case r.trusted:
-		return 3
-	}
-	return r.failures
 }
 
 func latest(times ...time.Time) time.Time {

@@ -156,6 +156,21 @@ func (c *userCommand) run(t terminal) error {
 	if err := c.canonical(cfg); err != nil {
 		return err
 	}
+	pw, err := c.newPassword(t) // before the lock and the tables: somebody may type for minutes
+	if err != nil {
+		return err
+	}
+	if err := c.edit(cfg, pw); err != nil {
+		return err
+	}
+	if c.generate {
+		fmt.Fprintln(t.out, pw)
+	}
+	return nil
+}
+
+// edit makes the change while no other editor can.
+func (c *userCommand) edit(cfg *config.Config, pw string) error {
 	unlock, err := lockFile(context.Background(), cfg.Tables.Users+".lock")
 	if errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("%w: run this as the owner of %s", err, filepath.Dir(cfg.Tables.Users))
@@ -170,9 +185,9 @@ func (c *userCommand) run(t terminal) error {
 	}
 	switch c.verb {
 	case "add":
-		return c.add(e, t)
+		return c.add(e, pw)
 	case "passwd":
-		return c.passwd(e, t)
+		return c.passwd(e, pw)
 	}
 	return c.del(e)
 }
@@ -191,7 +206,7 @@ func (c *userCommand) canonical(cfg *config.Config) error {
 }
 
 // add appends a user, with a password unless it is to have none.
-func (c *userCommand) add(e *editor, t terminal) error {
+func (c *userCommand) add(e *editor, pw string) error {
 	if len(e.users.find(c.name)) > 0 {
 		return fmt.Errorf("%s is in %s already", c.name, e.users.path)
 	}
@@ -205,11 +220,11 @@ func (c *userCommand) add(e *editor, t terminal) error {
 	if c.noPassword {
 		return e.save(e.users)
 	}
-	return c.setPassword(e, t, e.users, e.passwords)
+	return c.setPassword(e, pw, e.users, e.passwords)
 }
 
 // passwd sets the password with this label of a user who exists.
-func (c *userCommand) passwd(e *editor, t terminal) error {
+func (c *userCommand) passwd(e *editor, pw string) error {
 	_, inSystem, err := table.Open(e.cfg, table.Options{}).Passwd.Lookup(c.name)
 	if err != nil {
 		return err
@@ -218,36 +233,30 @@ func (c *userCommand) passwd(e *editor, t terminal) error {
 	if !inTable && !inSystem && e.cfg.Authd.Checkpassword == "" { // else NSS may know the user
 		return fmt.Errorf("there is no user %s", c.name)
 	}
-	return c.setPassword(e, t, e.passwords)
+	return c.setPassword(e, pw, e.passwords)
 }
 
-// setPassword gets a password, stores its secrets, saves the files, and then prints a password that was made up.
-func (c *userCommand) setPassword(e *editor, t terminal, files ...*textFile) error {
-	var pw string
-	var err error
+// newPassword is the password to set, empty if there is none.
+func (c *userCommand) newPassword(t terminal) (string, error) {
 	switch {
+	case c.verb == "del" || c.noPassword:
+		return "", nil
 	case c.generate:
-		pw = rand.Text()
+		return rand.Text(), nil
 	case c.stdin:
-		pw, err = t.readLine()
-	default:
-		pw, err = t.askPassword(c.name)
+		return t.readLine()
 	}
-	if err != nil {
-		return err
-	}
+	return t.askPassword(c.name)
+}
+
+// setPassword stores the secrets of a password and saves the files.
+func (c *userCommand) setPassword(e *editor, pw string, files ...*textFile) error {
 	entry, err := c.entry(e, pw)
 	if err != nil {
 		return err
 	}
 	e.passwords.set(e.passwords.find(c.name, c.label), entry.String())
-	if err := e.save(files...); err != nil {
-		return err
-	}
-	if c.generate {
-		fmt.Fprintln(t.out, pw)
-	}
-	return nil
+	return e.save(files...)
 }
 
 // entry makes the line of a password.

@@ -3,6 +3,7 @@ package authd
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -196,6 +197,43 @@ func TestUserUsage(t *testing.T) {
 		var out, errors bytes.Buffer
 		if status := runUser(args, terminal{strings.NewReader(""), &out, &errors}); status != exitUsage || !strings.Contains(errors.String(), "usage:") {
 			t.Errorf("%q: status %d, %q", args, status, errors.String())
+		}
+	}
+}
+
+// slowTypist is a terminal at which something happens before the password comes.
+type slowTypist struct {
+	meanwhile func()
+	line      io.Reader
+}
+
+func (s *slowTypist) Read(p []byte) (int, error) {
+	if s.meanwhile != nil {
+		s.meanwhile()
+		s.meanwhile = nil
+	}
+	return s.line.Read(p)
+}
+
+// While one administrator types a password, another may change the tables. Nothing of that is lost.
+func TestUserChangedWhileTyping(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, true)
+	s.must("first\n", "add", "-stdin", "alice")
+	in := &slowTypist{line: strings.NewReader("second\n"), meanwhile: func() {
+		s.must("other\n", "add", "-stdin", "bob") // waits for no lock
+		s.write(s.users, s.read(s.users)+"carol::::1G\n")
+	}}
+	var out, errors bytes.Buffer
+	if status := runUser([]string{"add", "-c", s.config, "-stdin", "dave"}, terminal{in, &out, &errors}); status != exitOK {
+		t.Fatalf("status %d, %s", status, errors.String())
+	}
+	if got := s.read(s.users); got != "alice\nbob\ncarol::::1G\ndave\n" {
+		t.Errorf("users: %q", got)
+	}
+	for name, pw := range map[string]string{"alice": "first", "bob": "other", "dave": "second"} {
+		if list := s.entries(name); len(list) != 1 || !list[0].Verify(pw) {
+			t.Errorf("passwords of %s: %v", name, list)
 		}
 	}
 }

@@ -87,6 +87,11 @@ func (e *editor) save(files ...*textFile) error {
 	if len(fresh) > 0 {
 		return fmt.Errorf("nothing changed:\n%w", fresh)
 	}
+	for _, f := range files { // before any is written
+		if err := f.unchanged(); err != nil {
+			return fmt.Errorf("nothing changed: %w", err)
+		}
+	}
 	for _, f := range files {
 		if err := f.save(); err != nil {
 			return err

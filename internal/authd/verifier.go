@@ -13,9 +13,6 @@ import (
 	"postrider/internal/password"
 )
 
-// hashWait is how long a login waits for one of max_hashes before it is answered later.
-const hashWait = 10 * time.Second
-
 // errRefused is a login that does not hold. Any other error of a verifier means later.
 var errRefused = errors.New("refused")
 
@@ -52,7 +49,7 @@ type verifier struct {
 	Settings
 	turns *throttle
 	decoy password.Secret
-	gate  chan struct{}                              // one token per hash being computed
+	gate  *gate                                      // a place per hash being computed, one for trusted pairs if there are several
 	sleep func(context.Context, time.Duration) error // until then, or ctx is done
 }
 
@@ -62,7 +59,7 @@ func newVerifier(s Settings, turns *throttle) *verifier {
 		n = runtime.GOMAXPROCS(0)
 	}
 	turns.configure(s.FailureDelay, max(s.MaxDelay, s.FailureDelay))
-	return &verifier{Settings: s, turns: turns, decoy: password.Decoy(s.HashMemory), gate: make(chan struct{}, n), sleep: sleep}
+	return &verifier{Settings: s, turns: turns, decoy: password.Decoy(s.HashMemory), gate: newGate(n, min(1, n-1)), sleep: sleep}
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
@@ -79,12 +76,13 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// attempt is what the front says about a login.
+// attempt is a login as the front describes it.
 type attempt struct {
 	service, mechanism string
 	remote, local      netip.Addr // not valid if there is none
 	tls                bool
 	peer               uint32 // uid of the front, from the kernel
+	trusted            bool   // the user has logged in from this address: set when the turn has come
 }
 
 // verdict is the result of a check.
@@ -105,30 +103,30 @@ const (
 
 // decide runs check in the attempt's turn and gives its verdict at the right moment: at once if the login holds, and
 // otherwise at a time after the turn's start that depends on the number of failures alone, not on what the check did.
-func (v *verifier) decide(ctx context.Context, a attempt, id identity, check func() (verdict, error)) (auth.User, error) {
-	s := v.turns.subject(id.key(), a.remote)
-	wait, ok := v.turns.enter(s)
+func (v *verifier) decide(ctx context.Context, a attempt, id identity, check func(attempt) (verdict, error)) (auth.User, error) {
+	turn, ok := v.turns.enter(v.turns.subject(id.key(), a.remote))
 	if !ok {
-		v.Log.Info("auth: throttled(%s,%s): too many failures (method=%s, service=%s)", v.name(id, false), ip(a.remote), a.mechanism, a.service)
-		return auth.User{}, errors.New("too many failures")
+		v.Log.Info("auth: throttled(%s,%s): too many attempts (method=%s, service=%s)", v.name(id, false), ip(a.remote), a.mechanism, a.service)
+		return auth.User{}, errors.New("too many attempts")
 	}
-	if err := v.sleep(ctx, wait); err != nil {
-		v.turns.leave(s)
+	if err := v.sleep(ctx, turn.wait); err != nil {
+		v.turns.leave(turn)
 		return auth.User{}, err
 	}
 	start := v.turns.now()
-	d, err := check()
+	a.trusted = turn.known
+	d, err := check(a)
 	if err != nil {
-		v.turns.leave(s)
+		v.turns.leave(turn)
 		v.Log.Warn("auth: login of %s: %v", v.name(id, d.known), err)
 		return auth.User{}, errors.New("cannot verify now")
 	}
 	if d.reason == "" {
-		v.turns.succeeded(s)
+		v.turns.succeeded(turn)
 		v.logLogin(a, d)
 		return d.user, nil
 	}
-	delay := v.turns.failed(s)
+	delay := v.turns.failed(turn)
 	v.logFailure(a, id, d, delay)
 	if err := v.sleep(ctx, untilMoment(v.turns.now().Sub(start), delay, v.FailureDelay)); err != nil {
 		return auth.User{}, err
@@ -151,7 +149,7 @@ func (v *verifier) password(ctx context.Context, a attempt, typed, pw string) (a
 	if err != nil {
 		return auth.User{}, err
 	}
-	return v.decide(ctx, a, id, func() (verdict, error) { return v.checkPassword(ctx, a, id, pw) })
+	return v.decide(ctx, a, id, func(a attempt) (verdict, error) { return v.checkPassword(ctx, a, id, pw) })
 }
 
 // checkPassword looks into the passwords table and, for names that the system may know, asks PAM. It takes the same steps
@@ -165,7 +163,7 @@ func (v *verifier) checkPassword(ctx context.Context, a attempt, id identity, pw
 	if !sound {
 		entries = nil
 	}
-	match, err := v.match(ctx, entries, pw)
+	match, err := v.match(ctx, a, entries, pw)
 	if err != nil {
 		return d, err
 	}
@@ -187,7 +185,7 @@ func (v *verifier) asksSystem(id identity) bool {
 // checkSystem asks PAM.
 func (v *verifier) checkSystem(ctx context.Context, a attempt, id identity, pw string, d verdict) (verdict, error) {
 	d.backend = "checkpassword"
-	u, ok, err := v.Checkpassword.Check(ctx, a.service, ip(a.remote), id.name, pw)
+	u, ok, err := v.Checkpassword.Check(ctx, a.trusted, a.service, ip(a.remote), id.name, pw)
 	if err != nil {
 		return d, fmt.Errorf("checkpassword: %w", err)
 	}
@@ -228,15 +226,12 @@ func (v *verifier) candidates(id identity, service string) (verdict, []password.
 }
 
 // match returns the entry with the password, nil if there is none. Where there is nothing to try it tries the decoy.
-func (v *verifier) match(ctx context.Context, entries []password.Entry, pw string) (*password.Entry, error) {
-	ctx, cancel := context.WithTimeout(ctx, hashWait)
-	defer cancel()
-	select {
-	case v.gate <- struct{}{}:
-		defer func() { <-v.gate }()
-	case <-ctx.Done():
-		return nil, errors.New("no free hash")
+func (v *verifier) match(ctx context.Context, a attempt, entries []password.Entry, pw string) (*password.Entry, error) {
+	leave, err := v.gate.enter(ctx, a.trusted)
+	if err != nil {
+		return nil, fmt.Errorf("hashes: %w", err)
 	}
+	defer leave()
 	if len(entries) == 0 {
 		v.decoy.Verify(pw)
 	}
