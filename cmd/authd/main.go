@@ -57,12 +57,13 @@ func run(path string, log **logline.Logger) error {
 	if err := confine(path, cfg, *log); err != nil {
 		return fmt.Errorf("confine: %w", err)
 	}
-	server := authd.New(authd.NewSettings(cfg, seed, *log))
+	settings := authd.NewSettings(cfg, seed, *log, nil)
+	server := authd.New(settings)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
-	go reload(ctx, hangups, path, seed, server, *log)
+	go reload(ctx, hangups, path, settings, server, *log)
 	if err := listen.Notify("READY=1"); err != nil {
 		(*log).Warn("%v", err)
 	}
@@ -83,7 +84,7 @@ func sockets() ([]net.Listener, error) {
 }
 
 // reload reads the configuration at each SIGHUP. An error keeps the old one.
-func reload(ctx context.Context, hangups <-chan os.Signal, path string, seed []byte, server *authd.Server, log *logline.Logger) {
+func reload(ctx context.Context, hangups <-chan os.Signal, path string, settings authd.Settings, server *authd.Server, log *logline.Logger) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -95,7 +96,8 @@ func reload(ctx context.Context, hangups <-chan os.Signal, path string, seed []b
 			log.Error("reload: nothing changed: %v", err)
 			continue
 		}
-		server.Configure(authd.NewSettings(cfg, seed, log))
+		settings = authd.NewSettings(cfg, settings.Seed, log, settings.Tables)
+		server.Configure(settings)
 		log.Info("reloaded %s", path)
 	}
 }

@@ -16,11 +16,12 @@ import (
 	"postrider/internal/table"
 )
 
-// NewSettings opens what a configuration names.
-func NewSettings(c *config.Config, seed []byte, log Logger) Settings {
+// NewSettings opens what a configuration names. previous, nil at the start, are the tables of the settings that are replaced.
+func NewSettings(c *config.Config, seed []byte, log Logger, previous *table.Tables) Settings {
 	report := func(err error) { log.Error("%v", err) }
-	tables := table.Open(c, table.Options{Report: report})
+	tables := table.Open(c, table.Options{Report: report, Previous: previous})
 	s := Settings{
+		Tables:        tables,
 		Users:         mailboxes{tables.Users, tables.Passwd},
 		Domains:       domainsOf(c, tables),
 		Passwords:     password.NewTable(c.Tables.Passwords, report),

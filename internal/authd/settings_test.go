@@ -21,7 +21,7 @@ func TestWholeWay(t *testing.T) {
 		t.Fatal(err)
 	}
 	var log recorder
-	client, _ := run(t, NewSettings(cfg, []byte("seed"), &log))
+	client, _ := run(t, NewSettings(cfg, []byte("seed"), &log, nil))
 	for _, name := range []string{"alice", "alice@example.test", "alice@localhost", "Alice@Mail.Example.Test"} {
 		u, err := plainLogin(t, client, "smtp", name, "wonderland")
 		if err != nil || u.Name != "alice" || u.UID != uint32(os.Getuid()) || u.Home != "/var/mail/v/example.test/alice" {

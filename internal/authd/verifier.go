@@ -11,6 +11,7 @@ import (
 
 	"postrider/internal/auth"
 	"postrider/internal/password"
+	"postrider/internal/table"
 )
 
 // errRefused is a login that does not hold. Any other error of a verifier means later.
@@ -31,6 +32,7 @@ type Logger interface {
 
 // Settings are what a configuration says. A reload replaces them whole.
 type Settings struct {
+	Tables        *table.Tables // that the settings were made from; nil in tests
 	Users         Users
 	Domains       Domains
 	Passwords     Passwords

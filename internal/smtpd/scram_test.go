@@ -60,7 +60,7 @@ func startAuthd(t *testing.T) *auth.Client {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	server := authd.New(authd.NewSettings(c, []byte("seed"), log))
+	server := authd.New(authd.NewSettings(c, []byte("seed"), log, nil))
 	go func() { done <- server.Serve(ctx, log, []net.Listener{l}) }()
 	t.Cleanup(func() {
 		cancel()
