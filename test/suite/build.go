@@ -37,7 +37,7 @@ func BuildTags(tags string) (dir string, out []byte, err error) {
 	if err != nil {
 		return dir, nil, err
 	}
-	cmd := exec.Command("go", "build", "-tags", tags, "-o", dir+"/", "./cmd/...", "./test/run/mkrun")
+	cmd := exec.Command("go", "build", "-buildvcs=false", "-tags", tags, "-o", dir+"/", "./cmd/...", "./test/run/mkrun")
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	out, err = cmd.CombinedOutput()

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"fmt"
+	"io"
 	"net"
 	"net/textproto"
 	"os"
@@ -28,6 +29,16 @@ func (s *Suite) Dial(service string) *Client {
 	if service == "submissions" {
 		conn = tls.Client(conn, s.TLSConfig())
 	}
+	return greet(s.tb, conn)
+}
+
+// DialAfter connects to a service, sends what a proxy would, and reads the greeting.
+func (s *Suite) DialAfter(service, head string) *Client {
+	s.tb.Helper()
+	conn, err := net.DialTimeout("tcp", s.Addr[service], 10*time.Second)
+	check(s.tb, err)
+	_, err = conn.Write([]byte(head))
+	check(s.tb, err)
 	return greet(s.tb, conn)
 }
 
@@ -56,6 +67,9 @@ func (s *Suite) TLSConfig() *tls.Config {
 	pool.AppendCertsFromPEM(pem)
 	return &tls.Config{RootCAs: pool, ServerName: Host}
 }
+
+// TB is the test that the connection belongs to.
+func (c *Client) TB() testing.TB { return c.tb }
 
 // Expect reads a reply of that code and returns its text.
 func (c *Client) Expect(code int) string {
@@ -89,6 +103,27 @@ func (c *Client) StartTLS(config *tls.Config) {
 	}
 	c.conn, c.Conn = t, textproto.NewConn(t)
 	c.Cmd(250, "EHLO client.example")
+}
+
+// Certificate is what the server showed.
+func (c *Client) Certificate() *x509.Certificate {
+	return c.conn.(*tls.Conn).ConnectionState().PeerCertificates[0]
+}
+
+// Raw sends octets as they are, in one piece.
+func (c *Client) Raw(text string) {
+	c.tb.Helper()
+	if _, err := c.conn.Write([]byte(text)); err != nil {
+		c.tb.Fatal(err)
+	}
+}
+
+// Closed expects that the server has nothing more to say and closes.
+func (c *Client) Closed() {
+	c.tb.Helper()
+	if rest, err := io.ReadAll(c.R); err != nil || len(rest) > 0 {
+		c.tb.Fatalf("not the end of the connection: %q, %v", rest, err)
+	}
 }
 
 // Login authenticates with PLAIN.

@@ -4,10 +4,12 @@ package suite
 
 import (
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -53,6 +55,8 @@ type Options struct {
 	Mail  string   // homes of virtual users; default: in the suite's directory
 	Env   []string // for all daemons
 	Keep  bool     // a spool and homes that are there are used as they are
+
+	Listen map[string][]string // more options of `postrider listen`, by daemon
 }
 
 // Suite is a running suite.
@@ -63,6 +67,7 @@ type Suite struct {
 
 	bin  string
 	env  []string
+	more map[string][]string // options of postrider listen
 	tb   testing.TB
 	logs *logs
 	mu   sync.Mutex
@@ -108,7 +113,7 @@ func New(tb testing.TB, o Options) *Suite {
 	dir, err := os.MkdirTemp("", "pr")
 	check(tb, err)
 	check(tb, os.Chmod(dir, 0o755))
-	s := &Suite{Dir: dir, bin: dir + "/bin", env: o.Env, tb: tb, IDs: o.IDs, logs: &logs{}, proc: map[string]*process{}, Addr: map[string]string{},
+	s := &Suite{Dir: dir, bin: dir + "/bin", env: o.Env, more: o.Listen, tb: tb, IDs: o.IDs, logs: &logs{}, proc: map[string]*process{}, Addr: map[string]string{},
 		Config: dir + "/etc/postrider.toml", CA: dir + "/tls/ca.pem", Spool: o.Spool, Mail: o.Mail, Run: dir + "/run"}
 	if s.Spool == "" {
 		s.Spool = dir + "/spool"
@@ -195,7 +200,7 @@ const Password = "correct horse"
 func (s *Suite) usersTable() string {
 	var b strings.Builder
 	for _, u := range Users {
-		fmt.Fprintf(&b, "%s:%d:%d:%s::\n", u, s.IDs.Mailbox, s.IDs.Mailbox, filepath.Join(s.Mail, u))
+		b.WriteString(s.UserLine(u))
 	}
 	return b.String()
 }
@@ -256,6 +261,13 @@ key = %q
 		s.Dir+"/tls/cert.pem", s.Dir+"/tls/key.pem", tables))
 }
 
+// Certify makes a new authority and certificate.
+func (s *Suite) Certify() {
+	s.tb.Helper()
+	check(s.tb, os.Remove(s.Dir+"/tls/cert.pem"))
+	s.certify()
+}
+
 func (s *Suite) certify() {
 	out, err := exec.Command(s.bin+"/mkrun", "cert", s.Dir+"/tls", Host, Domain, "localhost", "127.0.0.1").CombinedOutput()
 	if err != nil {
@@ -278,7 +290,7 @@ func (s *Suite) AddPassword(user string) {
 // listenArgs are the sockets and rights of each daemon, as its unit gives them.
 func (s *Suite) listenArgs(daemon string) []string {
 	i := s.IDs
-	var a []string
+	a := slices.Clone(s.more[daemon])
 	if os.Getuid() == 0 {
 		uid := map[string]int{"smtpd": i.SMTPD, "localdeliver": i.Local, "authd": i.Auth}[daemon]
 		groups := map[string]string{
@@ -368,6 +380,15 @@ func (s *Suite) notifySocket(cmd *exec.Cmd) <-chan struct{} {
 	return ready
 }
 
+// Limit replaces the options of Options.Listen for the next start of a daemon.
+func (s *Suite) Limit(daemon string, options ...string) {
+	s.more = maps.Clone(s.more)
+	if s.more == nil {
+		s.more = make(map[string][]string)
+	}
+	s.more[daemon] = options
+}
+
 // StartAll starts every daemon.
 func (s *Suite) StartAll() {
 	s.tb.Helper()
@@ -396,10 +417,16 @@ func (s *Suite) Signal(daemon string, sig syscall.Signal) {
 func (s *Suite) Stop(daemon string) {
 	s.tb.Helper()
 	s.Signal(daemon, syscall.SIGTERM)
+	s.Gone(daemon)
+}
+
+// Gone waits until a daemon has ended.
+func (s *Suite) Gone(daemon string) {
+	s.tb.Helper()
 	select {
 	case <-s.Ended(daemon):
 	case <-time.After(30 * time.Second):
-		s.tb.Fatalf("%s did not end in 30 s", daemon)
+		s.tb.Fatalf("%s, or what it started, did not end in 30 s", daemon)
 	}
 }
 
@@ -429,16 +456,27 @@ func (s *Suite) linkPrograms(from string) {
 
 // killPrograms kills every process that runs a program of the suite and returns how many there were.
 func (s *Suite) killPrograms() (n int) {
-	exes, _ := filepath.Glob("/proc/[0-9]*/exe")
-	for _, exe := range exes {
-		if path, err := os.Readlink(exe); err == nil && strings.HasPrefix(path, s.bin+"/") {
-			pid, _ := strconv.Atoi(strings.Split(exe, "/")[2])
-			if syscall.Kill(pid, syscall.SIGKILL) == nil && !zombie(pid) {
-				n++
-			}
+	for pid := range s.processes() {
+		if syscall.Kill(pid, syscall.SIGKILL) == nil && !zombie(pid) {
+			n++
 		}
 	}
 	return n
+}
+
+// processes are all processes that run a program of the suite, with their arguments. Only these can be read by everybody: the
+// daemons hide the rest of /proc even from their own uid.
+func (s *Suite) processes() map[int][]string {
+	found := make(map[int][]string)
+	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		args := strings.Split(strings.TrimSuffix(string(b), "\x00"), "\x00")
+		if pid, bad := strconv.Atoi(strings.Split(file, "/")[2]); err == nil && bad == nil && strings.HasPrefix(args[0], s.bin+"/") {
+			found[pid] = args
+		}
+	}
+	return found
 }
 
 func zombie(pid int) bool {
@@ -522,11 +560,18 @@ func (s *Suite) Queue(via, state string) []string {
 	return files
 }
 
+// given are the ports of all suites of this process: one that is not bound yet would be found free again.
+var given sync.Map
+
 // freePort finds a port on loopback.
 func freePort(tb testing.TB) string {
 	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	check(tb, err)
-	defer l.Close()
-	return l.Addr().String()
+	for {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		check(tb, err)
+		l.Close()
+		if _, taken := given.LoadOrStore(l.Addr().String(), true); !taken {
+			return l.Addr().String()
+		}
+	}
 }
