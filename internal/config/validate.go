@@ -200,6 +200,9 @@ func (v *validator) localdeliver(l *LocalDeliver) {
 	v.span("localdeliver.worker_idle", l.WorkerIdle, day)
 	v.span("localdeliver.worker_timeout", l.WorkerTimeout, day)
 	v.span("localdeliver.min_backoff", l.MinBackoff, day)
+	if l.MinBackoff.D() < time.Second { // the queue counts in seconds
+		v.fail("localdeliver.min_backoff", "%v is less than 1s", l.MinBackoff)
+	}
 	v.span("localdeliver.max_backoff", l.MaxBackoff, 7*day)
 	v.span("localdeliver.queue_lifetime", l.QueueLifetime, 100*day)
 	v.ordered("localdeliver.min_backoff", l.MinBackoff, "localdeliver.max_backoff", l.MaxBackoff)

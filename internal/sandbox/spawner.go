@@ -201,6 +201,8 @@ func (s *Spawner) ask(ctx context.Context, r request) (*Worker, error) {
 	case a := <-answer:
 		if a.worker != nil {
 			a.worker.UID = r.uid
+		} else if a.err == nil && r.op == opStart {
+			a.err = unix.EMFILE // the kernel dropped its socket
 		}
 		return a.worker, a.err
 	case <-ctx.Done():
@@ -308,7 +310,10 @@ func (s *Spawner) receive() (report, *net.UnixConn, error) {
 		return report{}, nil, errMessage
 	}
 	conn, err := unixConn(fds[0], "worker")
-	return r, conn, err
+	if err != nil { // no descriptor is free: without its socket the worker ends
+		return r, nil, nil
+	}
+	return r, conn, nil
 }
 
 // unixConn makes a connection of a descriptor, which it takes over.
