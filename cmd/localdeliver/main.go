@@ -78,7 +78,11 @@ func run(path string, log **logline.Logger) error {
 	if err != nil {
 		return err
 	}
-	spawner, err := startSpawner(cfg)
+	mailboxes, err := mailboxUser(cfg)
+	if err != nil {
+		return err
+	}
+	spawner, err := startSpawner(cfg, mailboxes)
 	if err != nil {
 		return err
 	}
@@ -93,7 +97,7 @@ func run(path string, log **logline.Logger) error {
 	if err := confine(path, cfg, *log); err != nil {
 		return fmt.Errorf("confine: %w", err)
 	}
-	d := &daemon{path: path, log: *log}
+	d := &daemon{path: path, log: *log, mailboxes: mailboxes.uid}
 	d.manager = localdeliver.New(channel, localdeliver.Spawned{Spawner: spawner}, cfg.LocalDeliver.MaxWorkers, *log)
 	d.configure(cfg)
 	queue := localdeliver.Queue{Manager: d.manager, Spool: cfg.SpoolDir}
@@ -113,30 +117,46 @@ func sockets() ([]net.Listener, error) {
 	return inherited[controlSocket], nil
 }
 
+// identity is who somebody is to the kernel; 0 = nobody.
+type identity struct{ uid, gid uint32 }
+
+// mailboxUser is the owner of the mailboxes that have no system user, if there is one.
+func mailboxUser(cfg *config.Config) (identity, error) {
+	if cfg.SingleUID {
+		return identity{}, nil
+	}
+	account, err := user.Lookup(cfg.MailboxUser)
+	if err != nil {
+		return identity{}, nil
+	}
+	uid, errUID := strconv.ParseUint(account.Uid, 10, 32)
+	gid, errGID := strconv.ParseUint(account.Gid, 10, 32)
+	if err := errors.Join(errUID, errGID); err != nil {
+		return identity{}, fmt.Errorf("mailbox_user %s: %w", cfg.MailboxUser, err)
+	}
+	return identity{uint32(uid), uint32(gid)}, nil
+}
+
 // startSpawner starts the process that starts workers, while this one may.
-func startSpawner(cfg *config.Config) (*sandbox.Spawner, error) {
+func startSpawner(cfg *config.Config, mailboxes identity) (*sandbox.Spawner, error) {
 	limits := sandbox.Limits{
-		FirstUID: cfg.FirstValidUID, SingleUID: cfg.SingleUID,
+		FirstUID: cfg.FirstValidUID, SingleUID: cfg.SingleUID, MailboxUID: mailboxes.uid, MailboxGID: mailboxes.gid,
 		Workers: 2 * cfg.LocalDeliver.MaxWorkers, // those that end count, too
 		PerUID:  perUID(cfg),
-	}
-	if !cfg.SingleUID {
-		if account, err := user.Lookup(cfg.MailboxUser); err == nil {
-			uid, errUID := strconv.ParseUint(account.Uid, 10, 32)
-			gid, errGID := strconv.ParseUint(account.Gid, 10, 32)
-			if err := errors.Join(errUID, errGID); err != nil {
-				return nil, fmt.Errorf("mailbox_user %s: %w", cfg.MailboxUser, err)
-			}
-			limits.MailboxUID, limits.MailboxGID = uint32(uid), uint32(gid)
-		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	return sandbox.StartSpawner(ctx, limits)
 }
 
-// perUID is how many workers one uid may have: users of the table may share one and have homes apart.
-func perUID(cfg *config.Config) int { return max(8, cfg.LocalDeliver.MaxWorkers/2) }
+// perUID is how many workers one uid may have: mailboxes under one uid may have homes apart. The manager allows ordinary
+// users fewer.
+func perUID(cfg *config.Config) int {
+	if cfg.SingleUID {
+		return 2 * cfg.LocalDeliver.MaxWorkers
+	}
+	return max(8, cfg.LocalDeliver.MaxWorkers/2)
+}
 
 // confine leaves the manager its channel, the configuration, the tables and Unix sockets. A reload finds tables only in
 // directories that were named at the start.
@@ -166,6 +186,7 @@ func confine(path string, cfg *config.Config, log *logline.Logger) error {
 type daemon struct {
 	path      string
 	log       *logline.Logger
+	mailboxes uint32 // uid of the mailbox user
 	manager   *localdeliver.Manager
 	control   *control.Server
 	auth      *auth.Client // of the settings in force
@@ -186,6 +207,8 @@ func (d *daemon) configure(cfg *config.Config) {
 		Router:    route.New(cfg, d.tables, d.auth),
 		Submitter: localdeliver.Socket(filepath.Join(cfg.RunDir, "submit.int")),
 		Host:      cfg.Hostname,
+
+		MailboxUID: d.mailboxes,
 	})
 	if old != nil {
 		old.Close() // what is under way ends as it began

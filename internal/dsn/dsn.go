@@ -49,7 +49,7 @@ type Report struct {
 	Postmaster bool
 
 	// HeaderLimit bounds a returned header, FullLimit a returned message, in octets. Beyond it a message is returned as
-	// its header. The defaults are 64 KiB and 1 MiB.
+	// its header, as is one of a stranger: the address that it names may be anybody's. The defaults are 64 KiB each.
 	HeaderLimit, FullLimit int64
 
 	boundary string
@@ -79,13 +79,13 @@ func New(r *Report, m Message) (*Draft, error) {
 		r.HeaderLimit = 64 << 10
 	}
 	if r.FullLimit <= 0 {
-		r.FullLimit = 1 << 20
+		r.FullLimit = 64 << 10
 	}
 	if r.boundary == "" {
 		r.boundary = "=_" + rand.Text() // drawn after the message was written: it is not in there
 	}
 	d := &Draft{Report: r, global: r.isGlobal()}
-	d.full = r.Kind == Failure && r.Envelope.From.Ret == "full" && m.Size <= r.FullLimit
+	d.full = r.Kind == Failure && r.Envelope.From.Ret == "full" && m.Size <= r.FullLimit && ofClient(r.Envelope)
 	if d.full {
 		d.content = m.Open()
 		eightBit, err := hasEightBit(m.Open())
@@ -102,6 +102,11 @@ func New(r *Report, m Message) (*Draft, error) {
 	eightBit, _ := hasEightBit(bytes.NewReader(head))
 	d.content, d.eightBit = bytes.NewReader(head), eightBit || d.global
 	return d, nil
+}
+
+// ofClient says that a message came from one of those whom this host sends mail for.
+func ofClient(e *envelope.Envelope) bool {
+	return e.Origin == envelope.OriginAuth || e.Origin == envelope.OriginLocal || e.Origin == envelope.OriginNet
 }
 
 // isGlobal says that an address cannot be told in ASCII.

@@ -42,7 +42,7 @@ func report(kind Kind) *Report {
 	at := time.Date(2025, 10, 9, 10, 0, 0, 0, time.FixedZone("", 2*3600))
 	return &Report{
 		Kind: kind, Hostname: "mail.example.org", Now: at.Add(time.Hour), Until: at.Add(120 * time.Hour), To: addr("alice@example.org"), boundary: "=_BOUNDARY",
-		Envelope: &envelope.Envelope{ID: "0b1c2d3f4g5h6j7k", Time: at, From: envelope.Sender{Addr: addr("alice@example.org"), EnvID: "envelope 1"}},
+		Envelope: &envelope.Envelope{ID: "0b1c2d3f4g5h6j7k", Time: at, Origin: envelope.OriginAuth, From: envelope.Sender{Addr: addr("alice@example.org"), EnvID: "envelope 1"}},
 		Recipients: []Recipient{
 			{Recipient: envelope.Recipient{Addr: addr("nobody@example.net"), ORcpt: "rfc822;list+x@example.net", Line: 17},
 				Reply: reply.New(550, 1, 1, "unknown user"), Time: at.Add(time.Minute)},
@@ -195,7 +195,7 @@ func TestReturned(t *testing.T) {
 		{"header", header1 + "\r\nText\r\n", "hdrs", "text/rfc822-headers", header1, 0},
 		{"default", header1 + "\r\nText\r\n", "", "text/rfc822-headers", header1, 0},
 		{"full", header1 + "\r\nText\r\n", "full", "message/rfc822", header1 + "\r\nText\r\n", 0},
-		{"too large", header1 + "\r\n" + strings.Repeat("Text\r\n", 200_000), "full", "text/rfc822-headers", header1, 0},
+		{"too large", header1 + "\r\n" + strings.Repeat("Text\r\n", 11_000), "full", "text/rfc822-headers", header1, 0},
 		{"no body", header1, "", "text/rfc822-headers", header1, 0},
 		{"no header", "\r\nText\r\n", "", "text/rfc822-headers", "", 0},
 		{"long header", strings.Repeat("A: b\r\n", 100), "", "text/rfc822-headers", "A: b\r\nA: b\r\n", 14},
@@ -206,6 +206,21 @@ func TestReturned(t *testing.T) {
 		types, bodies := parse(t, write(t, r, message(test.message)))
 		if types[2] != test.kind || bodies[2] != test.want {
 			t.Errorf("%s: %s %q, want %s %q", test.name, types[2], bodies[2], test.kind, test.want)
+		}
+	}
+}
+
+// TestStranger has a message of somebody unknown: whom it names as its sender gets no more than the header.
+func TestStranger(t *testing.T) {
+	t.Parallel()
+	for origin, want := range map[envelope.Origin]string{
+		envelope.OriginAuth: "message/rfc822", envelope.OriginLocal: "message/rfc822", envelope.OriginNet: "message/rfc822",
+		envelope.OriginMX: "text/rfc822-headers", "": "text/rfc822-headers",
+	} {
+		r := report(Failure)
+		r.Envelope.From.Ret, r.Envelope.Origin = "full", origin
+		if types, _ := parse(t, write(t, r, message(header1+"\r\nText\r\n"))); types[2] != want {
+			t.Errorf("origin %q: %s", origin, types[2])
 		}
 	}
 }

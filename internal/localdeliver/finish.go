@@ -21,7 +21,7 @@ func (r *round) finish() {
 	for i := range r.outcomes {
 		r.logDelivery(&r.outcomes[i])
 	}
-	if r.allSent() {
+	if r.told && r.allSent() {
 		r.confirm()
 		r.done()
 		return
@@ -33,8 +33,9 @@ func (r *round) finish() {
 	}
 	fault.Point("deliver.recorded")
 	r.confirm()
-	switch reported := r.report(); {
-	case !reported || r.has(spool.Deferred):
+	r.told = r.told && r.report()
+	switch {
+	case !r.told || r.has(spool.Deferred):
 		r.postpone(time.Now().Add(r.backoff()))
 	case r.has(""):
 		r.wait()
@@ -52,13 +53,21 @@ func (r *round) allSent() bool {
 	return !slices.ContainsFunc(r.outcomes, func(o outcome) bool { return o.status != spool.Sent })
 }
 
+// advance forwards and records what has been answered while other lanes take their time.
+func (r *round) advance() {
+	r.forwardAll()
+	if err := r.record(); err != nil {
+		r.log.Error("%s: %v", r.item.Name.ID, err) // what could not be recorded is tried again at the end
+	}
+}
+
 // record writes the journal: what is final, and why the rest waits.
 func (r *round) record() error {
 	var results []spool.Result
-	attempts, now := r.item.Attempts()+1, time.Now()
+	attempts, now := r.attempts+1, time.Now()
 	for i := range r.outcomes {
 		o := &r.outcomes[i]
-		if o.status == "" {
+		if o.status == "" || o.status == o.recorded {
 			continue
 		}
 		text := o.text
@@ -70,11 +79,21 @@ func (r *round) record() error {
 		}
 		results = append(results, spool.Result{Time: now, Lines: []int{o.rcpt.Line}, Status: o.status, Attempts: attempts, Reply: o.reply, Relay: o.relay, Text: text})
 	}
-	return r.channel.Record(r.item, results...)
+	if err := r.channel.Record(r.item, results...); err != nil {
+		return err
+	}
+	for i := range r.outcomes {
+		r.outcomes[i].recorded = r.outcomes[i].status
+	}
+	return nil
 }
 
-// expire turns deferrals into failures when the message has waited for too long.
+// expire turns deferrals into failures when the message has waited for too long. The first attempt after a start does not
+// count: the message may have waited for the start, and what it needs may not be there yet.
 func (r *round) expire() {
+	if r.tries == 0 {
+		return
+	}
 	age := time.Since(r.item.Envelope.Time)
 	for i := range r.outcomes {
 		o := &r.outcomes[i]
@@ -90,11 +109,12 @@ func (r *round) expire() {
 	}
 }
 
-// done removes the message from the queue.
+// done removes the message from the queue. While that is not possible the journal keeps it from being delivered again.
 func (r *round) done() {
 	if err := r.channel.Done(r.item); err != nil {
+		err = errors.Join(err, r.record())
 		r.log.Error("%v", err)
-		r.schedule.add(r.item.Name, time.Now().Add(r.s.Config.LocalDeliver.MinBackoff.D()).Unix())
+		r.schedule.add(known{r.item.Name, r.tries, false}.after(), time.Now().Add(r.s.Config.LocalDeliver.MinBackoff.D()).Unix())
 		return
 	}
 	fault.Point("deliver.done")
@@ -110,7 +130,7 @@ func (r *round) postpone(due time.Time) {
 	if err != nil {
 		r.log.Error("%v", err)
 	}
-	r.schedule.add(r.item.Name, due.Unix())
+	r.schedule.add(known{r.item.Name, r.tries, false}.after(), due.Unix())
 }
 
 // wait lets the message wait for the lanes that had no room. At the end it just stays where it is.
@@ -118,7 +138,7 @@ func (r *round) wait() {
 	for i := range r.outcomes {
 		if o := &r.outcomes[i]; o.status == "" {
 			r.item.Close()
-			r.park(o.lane, r.item.Name)
+			r.park(o.lane, known{r.item.Name, r.tries, !r.item.Again})
 			return
 		}
 	}

@@ -42,15 +42,22 @@ type lane struct {
 	// guarded by m.mu:
 	queue   []*delivery
 	stalled bool
+	staffed bool    // it has a worker
+	idle    bool    // that has nothing to do
 	parked  []entry // messages for which there was no room
 
 	wake    chan struct{} // something was queued
+	give    chan struct{} // another lane asks for the worker's place
 	process *process      // nil: none
+	last    *process      // the one before, which may not have ended; nil: none
 	failed  time.Duration // rest after a worker that failed; doubles
 }
 
 // maxQueued is how many deliveries may wait in a lane.
 func maxQueued(batch int) int { return 2 * batch }
+
+// errUnended says that a lane's last worker is still there: the next one would only hang as it does.
+var errUnended = errors.New("the last worker has not ended")
 
 // maxRest is the longest rest of a lane whose workers fail.
 const maxRest = time.Minute
@@ -61,7 +68,7 @@ func (m *Manager) offer(key laneKey, d *delivery) bool {
 	defer m.mu.Unlock()
 	l := m.lanes[key]
 	if l == nil {
-		l = &lane{m: m, key: key, wake: make(chan struct{}, 1)}
+		l = &lane{m: m, key: key, wake: make(chan struct{}, 1), give: make(chan struct{}, 1)}
 		m.lanes[key] = l
 		m.runs.Go(l.run)
 	}
@@ -74,7 +81,7 @@ func (m *Manager) offer(key laneKey, d *delivery) bool {
 }
 
 // park lets a message wait for room in a lane. It may have become idle meanwhile.
-func (m *Manager) park(key laneKey, n spool.Name) {
+func (m *Manager) park(key laneKey, n known) {
 	e := m.schedule.keep(n)
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -116,11 +123,16 @@ func (l *lane) run() {
 // await returns true when there is something to do, false when the worker should end: after a while of idleness, because
 // another lane needs its place, or at the end.
 func (l *lane) await(idle time.Duration) bool {
+	var ended <-chan struct{}
 	if l.process == nil {
 		idle = 0
+		if l.lives() {
+			idle, ended = maxRest, l.last.Done()
+		}
 	}
 	timer := time.NewTimer(idle)
 	defer timer.Stop()
+	defer l.setIdle(false)
 	for {
 		queued, parked := l.waiting()
 		if l.m.stopping.Err() != nil {
@@ -129,9 +141,14 @@ func (l *lane) await(idle time.Duration) bool {
 		if queued > 0 || parked > 0 {
 			return l.awaitQueued(queued)
 		}
+		l.setIdle(true)
 		select {
 		case <-l.wake:
 		case <-timer.C:
+			return false
+		case <-ended:
+			return false
+		case <-l.give:
 			return false
 		case <-l.m.scarceFor(l):
 			return false
@@ -155,6 +172,15 @@ func (l *lane) awaitQueued(queued int) bool {
 	}
 	return true
 }
+
+func (l *lane) setIdle(idle bool) {
+	l.m.mu.Lock()
+	l.idle = idle
+	l.m.mu.Unlock()
+}
+
+// lives says that the lane's last worker has not ended.
+func (l *lane) lives() bool { return l.last != nil && !l.last.ended() }
 
 // scarceFor is the channel by which others ask for this lane's worker.
 func (m *Manager) scarceFor(l *lane) <-chan struct{} {
@@ -222,11 +248,11 @@ func (l *lane) unpark(limit int) {
 	}
 }
 
-// retire removes an idle lane.
+// retire removes an idle lane. One whose worker does not end is kept, so that there is no other in its place.
 func (l *lane) retire() bool {
 	l.m.mu.Lock()
 	defer l.m.mu.Unlock()
-	if len(l.queue) > 0 || len(l.parked) > 0 && l.m.stopping.Err() == nil {
+	if len(l.queue) > 0 || (len(l.parked) > 0 || l.lives()) && l.m.stopping.Err() == nil {
 		return false
 	}
 	delete(l.m.lanes, l.key)
@@ -242,16 +268,19 @@ func (l *lane) deliver(batch []*delivery) {
 		return
 	}
 	results, err := l.attempt(batch)
-	if err != nil {
-		l.fail(err)
-	} else {
+	switch {
+	case err == nil:
 		l.failed = 0
+	case noRoom(err):
+		l.failed = roomTime
+	default:
+		l.fail(err)
 	}
 	for i, d := range batch {
 		switch {
 		case err == nil:
 			d.answer <- answer{d, results[i]}
-		case errors.Is(err, context.Canceled):
+		case noRoom(err) || errors.Is(err, context.Canceled):
 			d.answer <- answer{delivery: d}
 		default:
 			d.answer <- answer{d, &job.Result{Kind: job.Deferred, Reply: processFailed(err)}}
@@ -259,6 +288,12 @@ func (l *lane) deliver(batch []*delivery) {
 	}
 	l.rest()
 }
+
+// roomTime is how long a lane for whose worker there was no room leaves the others alone.
+const roomTime = time.Second
+
+// noRoom says that no worker failed: there was none.
+func noRoom(err error) bool { return errors.Is(err, sandbox.ErrBusy) || errors.Is(err, errUnended) }
 
 func processFailed(err error) *reply.Reply {
 	if errors.Is(err, sandbox.ErrRefused) {
@@ -284,18 +319,75 @@ func (l *lane) attempt(batch []*delivery) ([]*job.Result, error) {
 	return l.process.deliver(batch, l.m.settings.Load().Config.LocalDeliver.WorkerTimeout.D())
 }
 
-// start waits for a place and starts the worker.
+// start waits for a place and starts the worker. Where the uid has too many, another of its lanes is asked for a place.
 func (l *lane) start() error {
-	if err := l.m.takeSlot(); err != nil {
-		return err
+	if !l.awaitLast() {
+		return errUnended
 	}
-	p, err := l.m.startProcess(l.key)
-	if err != nil {
+	for until := time.Now().Add(stallTime); ; {
+		if err := l.m.takeSlot(); err != nil {
+			return err
+		}
+		p, err := l.m.startProcess(l.key)
+		if err == nil {
+			l.process, l.last = p, nil
+			l.setStaffed(true)
+			return nil
+		}
 		<-l.m.slots
-		return err
+		if !errors.Is(err, sandbox.ErrBusy) || time.Now().After(until) {
+			return err
+		}
+		l.askSibling()
+		select {
+		case <-time.After(slotTime):
+		case <-l.m.stopping.Done():
+			return context.Canceled
+		}
 	}
-	l.process = p
-	return nil
+}
+
+// awaitLast gives the last worker a moment to end.
+func (l *lane) awaitLast() bool {
+	if !l.lives() {
+		return true
+	}
+	timer := time.NewTimer(stallTime)
+	defer timer.Stop()
+	select {
+	case <-l.last.Done():
+		return true
+	case <-timer.C:
+	case <-l.m.stopping.Done():
+	}
+	return false
+}
+
+func (l *lane) setStaffed(staffed bool) {
+	l.m.mu.Lock()
+	l.staffed = staffed
+	l.m.mu.Unlock()
+}
+
+// askSibling asks a lane of the same uid to give its worker up, an idle one if there is one.
+func (l *lane) askSibling() {
+	l.m.mu.Lock()
+	defer l.m.mu.Unlock()
+	var sibling *lane
+	for key, other := range l.m.lanes {
+		if key.uid == l.key.uid && other.staffed {
+			if sibling = other; other.idle {
+				break
+			}
+		}
+	}
+	if sibling == nil {
+		return
+	}
+	select {
+	case sibling.give <- struct{}{}:
+	default:
+	}
 }
 
 // slotTime is how long a worker that was asked to end may take before another one is asked.
@@ -329,6 +421,8 @@ func (l *lane) yield() {
 	select {
 	case <-l.m.scarceFor(l):
 		l.closeWorker()
+	case <-l.give:
+		l.closeWorker()
 	default:
 	}
 }
@@ -336,7 +430,8 @@ func (l *lane) yield() {
 // closeWorker lets the worker end. Its place is free when it has.
 func (l *lane) closeWorker() {
 	if p := l.process; p != nil {
-		l.process = nil
+		l.process, l.last = nil, p
+		l.setStaffed(false)
 		l.m.runs.Go(func() {
 			p.end()
 			<-l.m.slots
@@ -357,7 +452,7 @@ func (l *lane) fail(err error) {
 	l.failed = min(max(2*l.failed, time.Second), maxRest)
 }
 
-// rest keeps a lane whose worker failed from starting another one at once.
+// rest keeps a lane whose worker failed from starting another one at once, or before that has ended.
 func (l *lane) rest() {
 	if l.failed == 0 {
 		return
@@ -368,6 +463,12 @@ func (l *lane) rest() {
 	select {
 	case <-timer.C:
 	case <-l.m.stopping.Done():
+	}
+	if l.lives() {
+		select {
+		case <-l.last.Done():
+		case <-l.m.stopping.Done():
+		}
 	}
 }
 

@@ -59,6 +59,8 @@ type Settings struct {
 	Router    Router
 	Submitter Submitter
 	Host      string // of file names in Maildirs
+
+	MailboxUID uint32 // may have more workers than other users, as many homes may be its own; 0 = none
 }
 
 // Bounds that no configuration changes.
@@ -69,7 +71,7 @@ const (
 	maxBatchBytes = 64 << 20         // of a batch, unless it is one message
 	stallTime     = time.Second      // without an answer a lane counts as stalled
 	drainTime     = 30 * time.Second // for batches in flight at the end
-	lookupTime    = 20 * time.Second // to find out whose a mailbox is
+	lookupTime    = 20 * time.Second // to find out whose the mailboxes are
 	submitTime    = 5 * time.Minute  // for a report or a forwarded copy
 )
 
@@ -86,6 +88,7 @@ type Manager struct {
 	slots    chan struct{} // one token for each worker
 	scarce   chan struct{} // a lane waits for a worker: an idle one is to end
 	bounces  *rate.Limiter // double bounces
+	unasked  *rate.Limiter // those of strangers' mail: it has no share in the others' bound
 
 	stopping context.Context // ends when nothing new is to begin
 	working  context.Context // ends when what is under way must end, too
@@ -94,6 +97,7 @@ type Manager struct {
 
 	mu    sync.Mutex
 	lanes map[laneKey]*lane
+	alive map[uint32]int // workers that have not ended, by uid
 	runs  sync.WaitGroup // lanes
 }
 
@@ -103,8 +107,8 @@ func New(channel *spool.Channel, starter Starter, maxWorkers int, log *logline.L
 		channel: channel, starter: starter, log: log,
 		schedule: newSchedule(), gate: newGate(maxActive),
 		pickups: make(chan struct{}, maxPickups), slots: make(chan struct{}, maxWorkers), scarce: make(chan struct{}),
-		bounces: rate.NewLimiter(rate.Every(6*time.Second), 10),
-		lanes:   make(map[laneKey]*lane),
+		bounces: rate.NewLimiter(rate.Every(6*time.Second), 10), unasked: rate.NewLimiter(rate.Every(time.Minute), 3),
+		lanes: make(map[laneKey]*lane), alive: make(map[uint32]int),
 	}
 }
 
@@ -116,7 +120,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	working, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	m.stopping, m.working = ctx, working
-	if err := m.channel.Scan(func(n spool.Name) error { m.schedule.add(n, n.Due); return ctx.Err() }); err != nil && ctx.Err() == nil {
+	if err := m.channel.Scan(func(n spool.Name) error { m.schedule.add(known{Name: n}, n.Due); return ctx.Err() }); err != nil && ctx.Err() == nil {
 		return err
 	}
 	var feeding sync.WaitGroup
@@ -145,7 +149,7 @@ func (m *Manager) found(name string) {
 // retry opens what is due, until the end.
 func (m *Manager) retry() {
 	for {
-		if m.schedule.await(m.stopping) != nil || m.gate.acquire(m.stopping) != nil {
+		if m.schedule.await(m.stopping, m.longest) != nil || m.gate.acquire(m.stopping) != nil {
 			return
 		}
 		n, ok := m.schedule.next(time.Now())
@@ -158,6 +162,12 @@ func (m *Manager) retry() {
 			m.reopen(n)
 		})
 	}
+}
+
+// longest is the most that lies between two attempts.
+func (m *Manager) longest() time.Duration {
+	d := m.settings.Load().Config.LocalDeliver.MaxBackoff.D()
+	return d + d/10
 }
 
 // destination is the routing key of a message: its domain, a hint for people.

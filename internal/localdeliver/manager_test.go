@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -392,6 +393,8 @@ func TestExpire(t *testing.T) {
 	h.cfg.LocalDeliver.QueueLifetime = config.Duration(time.Nanosecond)
 	h.run()
 	id := h.queue(nil, "u2")
+	h.awaitLog(id, "status=deferred") // the first attempt of this process
+	h.flush(id)
 	h.awaitLog(id, "status=expired")
 	h.awaitLog(id, ": removed")
 	if got := h.submit.messages(); len(got) != 1 || !strings.Contains(got[0], "Status: 5.4.7") {
@@ -399,7 +402,11 @@ func TestExpire(t *testing.T) {
 	}
 	id = h.queue(nil, "prog")
 	h.awaitLog(id, "status=deferred")
-	h.await("deferral", func() bool { return len(h.queued()) == 1 })
+	h.flush(id)
+	h.await("deferral", func() bool { return h.count("status=deferred (alias") == 2 && len(h.queued()) == 1 })
+	if h.count("status=expired") != 1 {
+		t.Errorf("it expired:\n%s", h.log)
+	}
 }
 
 func TestForward(t *testing.T) {
@@ -413,9 +420,11 @@ func TestForward(t *testing.T) {
 	write("u0", "dave@example.net, erin")
 	write("u1", "\\u1, dave@example.net")
 	write("u2", "refused@example.net")
+	uids := make(map[string]int64) // of the copies
 	h.submit.answer = func(e *smtpc.Envelope) error {
+		uids[fmt.Sprint(e.To[0].Addr, " ", len(e.To))] = e.UID
 		if len(e.To) > 0 && e.To[0].Addr.Local == "refused" {
-			return reply.New(550, 1, 1, "no such user")
+			return &RefusedError{Recipients: []int{0}, Err: reply.New(550, 1, 1, "refused@example.net is no such user").With(smtpc.ErrRecipients)}
 		}
 		return nil
 	}
@@ -431,6 +440,12 @@ func TestForward(t *testing.T) {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in %q", want, got)
 		}
+	}
+	if strings.Contains(got, "refused@example.net") {
+		t.Errorf("the sender was told a private address: %q", got)
+	}
+	if want := map[string]int64{"dave@example.net 2": 1000, "dave@example.net 1": 1001, "refused@example.net 1": 1002, "carol@example.net 1": envelope.NoUID}; !maps.Equal(uids, want) {
+		t.Errorf("copies count as mail of %v, not %v", uids, want)
 	}
 	if len(h.mail(h.home("u0"))) != 0 || len(h.mail(h.home("u1"))) != 1 {
 		t.Error("mailboxes")
@@ -642,7 +657,7 @@ func TestSchedule(t *testing.T) {
 		return spool.Name{Due: at.Unix() + int64(i), ID: fmt.Sprintf("%016d", i), Dest: fmt.Sprint(i % 3)}
 	}
 	for _, i := range []int{5, 1, 3, 2, 4} {
-		s.add(name(i), name(i).Due)
+		s.add(known{Name: name(i), tries: uint8(i)}, name(i).Due)
 	}
 	if _, ok := s.next(at); ok {
 		t.Error("due too early")
@@ -651,14 +666,14 @@ func TestSchedule(t *testing.T) {
 		t.Errorf("wait %v, %v", d, due)
 	}
 	for i := 1; i <= 2; i++ {
-		if n, ok := s.next(at.Add(2 * time.Second)); !ok || n != name(i) {
+		if n, ok := s.next(at.Add(2 * time.Second)); !ok || n != (known{name(i), uint8(i), false}) {
 			t.Errorf("%d: %+v, %v", i, n, ok)
 		}
 	}
 	if n := s.flush(func(id string) bool { return id == name(4).ID }); n != 1 {
 		t.Errorf("%d flushed", n)
 	}
-	if n, ok := s.next(at); !ok || n != name(4) {
+	if n, ok := s.next(at); !ok || n.Name != name(4) {
 		t.Errorf("flushed: %+v, %v", n, ok)
 	}
 	if n := s.flush(nil); n != 2 {

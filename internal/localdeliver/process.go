@@ -10,27 +10,57 @@ import (
 
 	"postrider/internal/fault"
 	"postrider/internal/localdeliver/job"
+	"postrider/internal/sandbox"
 )
 
 // process is a worker with the manager's side of the protocol.
 type process struct {
 	Process
-	stream *patient
 	in     *job.Decoder
 	out    *job.Encoder
+	forget func() bool // the end of all work
+}
+
+// ordinaryWorkers is how many workers a user may have. One has only one home, as a rule.
+const ordinaryWorkers = 4
+
+// count counts another worker of a uid, if there may be one, until the function that it returns is called.
+func (m *Manager) count(uid uint32) (end func(), ok bool) {
+	s := m.settings.Load()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.alive[uid] >= ordinaryWorkers && uid != s.MailboxUID && !s.Config.SingleUID {
+		return nil, false
+	}
+	m.alive[uid]++
+	return func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if m.alive[uid]--; m.alive[uid] == 0 {
+			delete(m.alive, uid)
+		}
+	}, true
 }
 
 // startProcess starts a worker for a lane and greets it.
 func (m *Manager) startProcess(key laneKey) (*process, error) {
+	ended, ok := m.count(key.uid)
+	if !ok {
+		return nil, sandbox.ErrBusy
+	}
 	ctx, cancel := context.WithTimeout(m.working, startTime)
 	defer cancel()
 	conn, err := m.starter.Start(ctx, key.uid, key.gid)
 	if err != nil {
+		ended()
 		return nil, err
 	}
-	context.AfterFunc(m.working, func() { conn.Close() })
-	stream := &patient{conn: conn}
-	p := &process{Process: conn, stream: stream, in: job.NewDecoder(conn), out: job.NewEncoder(stream)}
+	go func() {
+		<-conn.Done()
+		ended()
+	}()
+	p := &process{Process: conn, in: job.NewDecoder(conn), out: job.NewEncoder(conn)}
+	p.forget = context.AfterFunc(m.working, func() { conn.Close() })
 	c := m.settings.Load().Config
 	hello := job.Hello{Version: job.Version, Roots: []string{key.root}, MaxForwards: c.LocalDeliver.MaxForwards, Origin: c.Origin}
 	if key.extra != "" {
@@ -50,16 +80,21 @@ func (m *Manager) startProcess(key laneKey) (*process, error) {
 	return p, nil
 }
 
-// deliver sends a batch and reads its results. Each step of it that makes progress has the whole time.
+// slowest is how many octets a second a worker must take.
+const slowest = 1 << 20
+
+// deliver sends a batch and reads its results. All of it has the timeout, and the time that a slow disk takes.
 func (p *process) deliver(batch []*delivery, timeout time.Duration) ([]*job.Result, error) {
-	p.stream.timeout = timeout
+	for _, d := range batch {
+		timeout += time.Duration(d.job.Size) * time.Second / slowest
+	}
+	if err := p.SetDeadline(time.Now().Add(timeout)); err != nil {
+		return nil, err
+	}
 	if err := p.send(batch); err != nil {
 		return nil, fmt.Errorf("send: %w", err)
 	}
 	fault.Point("deliver.sent-to-worker")
-	if err := p.SetReadDeadline(time.Now().Add(timeout)); err != nil {
-		return nil, err
-	}
 	results := make([]*job.Result, len(batch))
 	for i := range batch {
 		r, err := p.in.Result()
@@ -98,19 +133,6 @@ func (p *process) send(batch []*delivery) error {
 	return p.out.Flush()
 }
 
-// patient renews the deadline with each write.
-type patient struct {
-	conn    Process
-	timeout time.Duration
-}
-
-func (w *patient) Write(b []byte) (int, error) {
-	if err := w.conn.SetWriteDeadline(time.Now().Add(w.timeout)); err != nil {
-		return 0, err
-	}
-	return w.conn.Write(b)
-}
-
 func (p *process) ended() bool {
 	select {
 	case <-p.Done():
@@ -128,6 +150,7 @@ const endTime = 10 * time.Second
 
 // end lets the worker end, and waits for it: its place counts until then, or until nothing helps.
 func (p *process) end() {
+	p.forget()
 	p.Close()
 	for range 3 {
 		timer := time.NewTimer(endTime)

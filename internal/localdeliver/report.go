@@ -1,7 +1,6 @@
 package localdeliver
 
 import (
-	"context"
 	"errors"
 	"time"
 
@@ -50,7 +49,7 @@ func (r *round) about(kind dsn.Kind, list []dsn.Recipient) *dsn.Report {
 	c, e := r.s.Config, r.item.Envelope
 	return &dsn.Report{
 		Kind: kind, Envelope: e, Recipients: list, Hostname: c.Hostname, Now: time.Now(), To: e.From.Addr,
-		HeaderLimit: int64(c.LocalDeliver.DSNHeaderSize), FullLimit: int64(c.MessageSize) / 2,
+		HeaderLimit: int64(c.LocalDeliver.DSNHeaderSize),
 	}
 }
 
@@ -69,12 +68,11 @@ func (r *round) notify(report *dsn.Report) (id string, err error) {
 	id = report.MessageID()
 	if !report.To.IsNull() {
 		err = r.submit(report)
-		var rep *reply.Reply
 		if err == nil {
 			r.log.Log(logline.Queue{ID: r.item.Name.ID, Action: "sender non-delivery notification", Text: id})
 			return id, nil
 		}
-		if !errors.As(err, &rep) || !rep.Permanent() {
+		if !refused(err) {
 			return "", err
 		}
 		r.log.Warn("%s: sender <%s> cannot be told: %v", r.item.Name.ID, report.To, err)
@@ -82,8 +80,20 @@ func (r *round) notify(report *dsn.Report) (id string, err error) {
 	return r.tellPostmaster(report)
 }
 
-// tellPostmaster reports a double bounce, unless the postmaster himself is its reason, or there are too many of them.
+// refused says that smtpd will never take a report for its recipient. Anything else that it refuses a report for is trouble
+// between the two of us, and may be mended.
+func refused(err error) bool {
+	rep, ok := errors.AsType[*reply.Reply](err)
+	return ok && rep.Permanent() && errors.Is(err, smtpc.ErrRecipients)
+}
+
+// tellPostmaster reports a double bounce, unless the postmaster himself or a report is its reason, or there are too many.
 func (r *round) tellPostmaster(report *dsn.Report) (string, error) {
+	e := r.item.Envelope
+	if e.Origin == envelope.OriginDSN {
+		r.log.Warn("%s: double bounce dropped: the message is itself a report", r.item.Name.ID)
+		return "double bounce", nil
+	}
 	to, err := address.Parse(r.s.Config.LocalDeliver.Postmaster)
 	if err != nil {
 		return "double bounce", nil
@@ -95,15 +105,18 @@ func (r *round) tellPostmaster(report *dsn.Report) (string, error) {
 			return "double bounce", nil
 		}
 	}
-	if !r.bounces.Allow() {
+	limiter := r.bounces
+	if e.Origin == envelope.OriginMX {
+		limiter = r.unasked
+	}
+	if !limiter.Allow() {
 		r.log.Warn("%s: double bounce dropped: there are too many of them", r.item.Name.ID)
 		return "double bounce", nil
 	}
 	again := *report
 	again.To, again.Postmaster = to, true
 	err = r.submit(&again)
-	var rep *reply.Reply
-	if errors.As(err, &rep) && rep.Permanent() {
+	if refused(err) {
 		r.log.Error("%s: double bounce dropped: the postmaster's address is refused: %v", r.item.Name.ID, err)
 		return "double bounce", nil
 	}
@@ -122,10 +135,8 @@ func (r *round) submit(report *dsn.Report) error {
 	}
 	message := draft.Reader()
 	defer message.Close()
-	ctx, cancel := context.WithTimeout(r.working, submitTime)
-	defer cancel()
 	to := envelope.Recipient{Addr: report.To, Notify: []string{"never"}}
-	return r.s.Submitter.Submit(ctx, &smtpc.Envelope{
+	return r.hand(&smtpc.Envelope{
 		From: draft.Sender(), To: []envelope.Recipient{to}, Whole: true, Parent: r.item.Envelope.ID, UID: envelope.NoUID,
 	}, message)
 }

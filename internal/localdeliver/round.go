@@ -26,11 +26,14 @@ type outcome struct {
 	status  spool.Status // "": nothing was tried
 	reply   *reply.Reply
 	relay   string
-	text    string // name of the file
+	text    string // name of the file, of this or an earlier round
+	user    string // whose mailbox it is
 	forward []string
 	patient bool // no time is too long
 	sent    time.Time
 	lane    laneKey // where there was no room
+
+	recorded spool.Status // in the journal
 }
 
 // round is one attempt at a message.
@@ -38,8 +41,12 @@ type round struct {
 	*Manager
 	s        *Settings
 	item     *spool.Item
+	tries    uint8 // earlier ones in the life of this process
+	attempts int   // earlier ones in all
 	begun    time.Time
 	outcomes []outcome
+	told     bool  // the sender knows of all failures but those of this round
+	away     error // why smtpd is not asked again
 }
 
 // pickup takes a message from new/.
@@ -56,7 +63,7 @@ func (m *Manager) pickup(name string) {
 	if !item.Envelope.Has(envelope.Remote) {
 		m.log.Log(logline.Active{ID: item.Envelope.ID, From: item.Envelope.From.Addr.String(), Size: item.Size, Rcpt: len(item.Envelope.To)})
 	}
-	m.work(item)
+	m.work(item, 0)
 }
 
 // quiet are errors that somebody else takes care of, or has logged.
@@ -65,11 +72,12 @@ func quiet(err error) bool {
 }
 
 // reopen takes a message from cur/ for another attempt.
-func (m *Manager) reopen(n spool.Name) {
-	item, err := m.open(func() (*spool.Item, error) { return m.channel.Open(n) })
+func (m *Manager) reopen(n known) {
+	item, err := m.open(func() (*spool.Item, error) { return m.channel.Open(n.Name) })
 	switch {
 	case err == nil:
-		m.work(item)
+		item.Again = !n.fresh
+		m.work(item, n.tries)
 	case !quiet(err):
 		m.schedule.add(n, time.Now().Add(time.Minute).Unix())
 	}
@@ -91,17 +99,14 @@ func (m *Manager) open(do func() (*spool.Item, error)) (*spool.Item, error) {
 	return item, err
 }
 
-// work sees one attempt through. The item is closed afterwards.
-func (m *Manager) work(item *spool.Item) {
+// work sees one attempt through. The item is closed afterwards. A report that has to wait holds nobody's mail up.
+func (m *Manager) work(item *spool.Item, tries uint8) {
 	weight := len(item.Envelope.To) / weightOf
 	m.gate.add(weight)
 	defer m.gate.release(weight)
 	defer item.Close()
-	r := &round{Manager: m, s: m.settings.Load(), item: item, begun: time.Now()}
-	if !r.report() { // what an earlier round left unsaid
-		r.postpone(time.Now().Add(r.backoff()))
-		return
-	}
+	r := &round{Manager: m, s: m.settings.Load(), item: item, tries: tries, attempts: item.Attempts(), begun: time.Now()}
+	r.told = r.report() // what an earlier round left unsaid
 	r.deliver(item.Pending())
 	r.finish()
 }
@@ -117,10 +122,16 @@ func (r *round) deliver(pending []envelope.Recipient) {
 	r.outcomes = make([]outcome, len(pending))
 	answers := make(chan answer, len(pending)) // no lane ever waits for this message
 	var list []routed
-	for i := range pending {
+	ctx, cancel := context.WithTimeout(r.working, lookupTime)
+	defer cancel()
+	for k := range pending {
+		i := (k + r.attempts) % len(pending) // lest a lookup that hangs be the first each time
 		o := &r.outcomes[i]
 		o.rcpt, o.relay = pending[i], "local"
-		user, ext, refused := r.resolve(o)
+		if last := r.item.Last(o.rcpt.Line); last != nil {
+			o.text = last.Text
+		}
+		user, ext, refused := r.resolve(ctx, o)
 		if refused != nil {
 			o.take(refused)
 			continue
@@ -154,7 +165,7 @@ func (r *round) await(list []routed, answers <-chan answer) {
 		if list = rest; len(inside) == 0 {
 			return
 		}
-		a := <-answers
+		a := r.first(answers)
 		for more := true; more; { // all that are there: a batch is answered at once
 			r.settle(a, inside)
 			select {
@@ -164,6 +175,19 @@ func (r *round) await(list []routed, answers <-chan answer) {
 			}
 		}
 	}
+}
+
+// first waits for the next answer. What has been answered does not wait for a lane that takes its time.
+func (r *round) first(answers <-chan answer) answer {
+	timer := time.NewTimer(stallTime)
+	defer timer.Stop()
+	select {
+	case a := <-answers:
+		return a
+	case <-timer.C:
+	}
+	r.advance()
+	return <-answers
 }
 
 func (r *round) settle(a answer, inside map[laneKey]int) {
@@ -188,7 +212,7 @@ func (r *round) delivery(o *outcome, user table.User, ext string) (*delivery, la
 	if !below(user.Maildir, root) {
 		extra = filepath.Dir(user.Maildir)
 	}
-	o.lane = laneKey{user.UID, user.GID, root, extra}
+	o.lane, o.user = laneKey{user.UID, user.GID, root, extra}, user.Name
 	number := 1
 	for i := range e.To {
 		if e.To[i].Line == o.rcpt.Line {
@@ -203,7 +227,7 @@ func (r *round) delivery(o *outcome, user table.User, ext string) (*delivery, la
 		Unique: maildir.Unique(at, e.ID, number, r.s.Host), Sender: e.From.Addr.String(),
 		Recipient: r.s.Router.Qualify(o.rcpt.Addr).String(), User: user.Name, Extension: ext,
 		Home: user.Home, Maildir: user.Maildir, Size: r.item.Size,
-		Again: r.item.Again || r.item.Attempts() > 0,
+		Again: r.item.Again || r.item.Last(o.rcpt.Line) != nil, Kept: o.text,
 	}
 	if !o.rcpt.Orig.IsNull() {
 		j.Original = o.rcpt.Orig.String()
@@ -217,8 +241,8 @@ func below(path, dir string) bool {
 	return err == nil && rel != "." && rel != ".." && !strings.HasPrefix(rel, "../")
 }
 
-// resolve finds the mailbox of a recipient.
-func (r *round) resolve(o *outcome) (table.User, string, *job.Result) {
+// resolve finds the mailbox of a recipient, until ctx ends: all recipients of a round share its time.
+func (r *round) resolve(ctx context.Context, o *outcome) (table.User, string, *job.Result) {
 	a := o.rcpt.Addr
 	if strings.HasPrefix(a.Domain, "[") {
 		a.Domain = r.s.Config.Hostname // smtpd took it for one of ours
@@ -232,8 +256,6 @@ func (r *round) resolve(o *outcome) (table.User, string, *job.Result) {
 		res.Patient = true
 		return table.User{}, "", res
 	}
-	ctx, cancel := context.WithTimeout(r.working, lookupTime)
-	defer cancel()
 	user, ext, err := r.s.Router.User(ctx, a)
 	switch {
 	case err == nil:
@@ -264,5 +286,11 @@ var statuses = map[job.Kind]spool.Status{
 }
 
 func (o *outcome) take(res *job.Result) {
-	o.status, o.reply, o.text, o.patient = statuses[res.Kind], res.Reply, res.File, res.Patient
+	o.status, o.reply, o.patient = statuses[res.Kind], res.Reply, res.Patient
+	if res.File != "" {
+		o.text = res.File
+	}
+	if res.Detail != "" {
+		o.reply = o.reply.With(errors.New(res.Detail))
+	}
 }

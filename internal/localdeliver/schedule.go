@@ -11,12 +11,26 @@ import (
 	"postrider/internal/spool"
 )
 
-// entry is a name that waits: 28 bytes, a million of which must not matter.
+// known is a name with what this process knows of the message.
+type known struct {
+	spool.Name
+	tries uint8 // attempts in the life of this process
+	fresh bool  // no worker can have seen it
+}
+
+// after is what is known after another attempt.
+func (k known) after() known {
+	return known{Name: k.Name, tries: min(k.tries, math.MaxUint8-1) + 1}
+}
+
+// entry is a name that waits: 32 bytes, a million of which must not matter.
 type entry struct {
-	id   [envelope.IDLength]byte
-	due  uint32 // as the file's name says
-	when uint32 // as we mean it
-	dest uint32 // index of the destination's text
+	id    [envelope.IDLength]byte
+	due   uint32 // as the file's name says
+	when  uint32 // as we mean it
+	dest  uint32 // index of the destination's text
+	tries uint8
+	fresh bool
 }
 
 // schedule holds the messages that wait for a time, and those whose time has come.
@@ -34,14 +48,14 @@ func newSchedule() *schedule {
 }
 
 // entry makes an entry of a name. The caller holds mu.
-func (s *schedule) entry(n spool.Name, when int64) entry {
+func (s *schedule) entry(n known, when int64) entry {
 	k, ok := s.index[n.Dest]
 	if !ok {
 		k = uint32(len(s.dests))
 		s.dests = append(s.dests, n.Dest)
 		s.index[n.Dest] = k
 	}
-	e := entry{due: seconds(n.Due), when: seconds(when), dest: k}
+	e := entry{due: seconds(n.Due), when: seconds(when), dest: k, tries: n.tries, fresh: n.fresh}
 	copy(e.id[:], n.ID)
 	return e
 }
@@ -49,12 +63,12 @@ func (s *schedule) entry(n spool.Name, when int64) entry {
 // seconds lasts until 2106.
 func seconds(t int64) uint32 { return uint32(min(max(t, 0), math.MaxUint32)) }
 
-func (s *schedule) name(e entry) spool.Name {
-	return spool.Name{Due: int64(e.due), ID: string(e.id[:]), Dest: s.dests[e.dest]}
+func (s *schedule) name(e entry) known {
+	return known{spool.Name{Due: int64(e.due), ID: string(e.id[:]), Dest: s.dests[e.dest]}, e.tries, e.fresh}
 }
 
 // add lets a name wait until when, in epoch seconds.
-func (s *schedule) add(n spool.Name, when int64) {
+func (s *schedule) add(n known, when int64) {
 	s.mu.Lock()
 	heap.Push(&s.later, s.entry(n, when))
 	s.mu.Unlock()
@@ -70,7 +84,7 @@ func (s *schedule) put(entries []entry) {
 }
 
 // keep makes an entry for somebody else's list.
-func (s *schedule) keep(n spool.Name) entry {
+func (s *schedule) keep(n known) entry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.entry(n, 0)
@@ -84,7 +98,7 @@ func (s *schedule) notify() {
 }
 
 // next takes out a name that is due.
-func (s *schedule) next(now time.Time) (spool.Name, bool) {
+func (s *schedule) next(now time.Time) (known, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.ready) > 0 {
@@ -96,14 +110,15 @@ func (s *schedule) next(now time.Time) (spool.Name, bool) {
 		return s.name(e), true
 	}
 	if len(s.later) == 0 || int64(s.later[0].when) > now.Unix() {
-		return spool.Name{}, false
+		return known{}, false
 	}
 	return s.name(heap.Pop(&s.later).(entry)), true
 }
 
-// await returns when something is due.
-func (s *schedule) await(ctx context.Context) error {
+// await returns when something is due. Nothing waits for longer than longest, whatever the clock said when it began to.
+func (s *schedule) await(ctx context.Context, longest func() time.Duration) error {
 	for {
+		s.clamp(time.Now().Add(longest()))
 		wait, due := s.wait(time.Now())
 		if due {
 			return ctx.Err()
@@ -133,6 +148,19 @@ func (s *schedule) wait(now time.Time) (time.Duration, bool) {
 	}
 	d := time.Unix(int64(s.later[0].when), 0).Sub(now)
 	return min(d, time.Minute), d <= 0
+}
+
+// clamp brings forward what is not due before latest. It leaves the heap in order.
+func (s *schedule) clamp(latest time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	limit := seconds(latest.Unix())
+	if len(s.later) == 0 || s.later[0].when <= limit {
+		return // what lies behind has its turn when it comes to the top
+	}
+	for i := range s.later {
+		s.later[i].when = min(s.later[i].when, limit)
+	}
 }
 
 // flush makes those due that match (nil: all), and returns how many waited.

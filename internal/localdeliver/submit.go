@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"postrider/internal/address"
@@ -19,20 +20,62 @@ type Socket string
 
 // Submit hands over a message.
 func (s Socket) Submit(ctx context.Context, e *smtpc.Envelope, message io.Reader) error {
-	return smtpc.Submit(ctx, string(s), e, message)
+	c, err := smtpc.Dial(ctx, string(s), smtpc.Options{}, 0)
+	if err != nil {
+		return err
+	}
+	defer c.Quit()
+	result, err := c.Send(ctx, e, message)
+	if err == nil || !errors.Is(err, smtpc.ErrRecipients) {
+		return err
+	}
+	refused := &RefusedError{Err: err}
+	for i, rep := range result.Recipients {
+		if rep == nil || !rep.Permanent() {
+			continue
+		}
+		if refused.Recipients = append(refused.Recipients, i); len(refused.Recipients) == 1 {
+			refused.Err = rep.With(smtpc.ErrRecipients)
+		}
+	}
+	return refused
+}
+
+// RefusedError is a Submitter's error that comes of recipients.
+type RefusedError struct {
+	Recipients []int // of the envelope, those that are refused for good
+	Err        error // the first of these, or else the first
+}
+
+func (e *RefusedError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the refusal.
+func (e *RefusedError) Unwrap() error { return e.Err }
+
+// hand gives a message to smtpd. Once that was away, or did not answer, it is not asked again in this round.
+func (r *round) hand(e *smtpc.Envelope, message io.Reader) error {
+	if r.away != nil {
+		return r.away
+	}
+	ctx, cancel := context.WithTimeout(r.working, submitTime)
+	defer cancel()
+	err := r.s.Submitter.Submit(ctx, e, message)
+	if _, answered := errors.AsType[*reply.Reply](err); err != nil && !answered {
+		r.away = err
+	}
+	return err
 }
 
 // forwardAll sends the copies that users' .forward files ask for.
 func (r *round) forwardAll() {
 	for i := range r.outcomes {
-		if o := &r.outcomes[i]; len(o.forward) > 0 {
+		if o := &r.outcomes[i]; len(o.forward) > 0 && o.status == "" {
 			r.forward(o)
 		}
 	}
 }
 
-// forward submits one message to all members of a .forward. The copy carries the user's address on top, by which
-// a circle is found. It counts as the user's, whoever wrote it.
+// forward submits one message to all members of a .forward. It counts as the user's, whoever wrote it.
 func (r *round) forward(o *outcome) {
 	e := r.item.Envelope
 	if limit := r.s.Config.LocalDeliver.MaxForwards; len(o.forward) > limit { // which its worker was told
@@ -45,7 +88,7 @@ func (r *round) forward(o *outcome) {
 	for _, text := range o.forward {
 		a, err := address.Parse(text)
 		if err != nil {
-			o.fail(reply.New(451, 3, 5, fmt.Sprintf("forward to %.64q: no address", text)).With(err))
+			o.fail(reply.New(451, 3, 5, "user's forward is malformed").With(fmt.Errorf("%.64q: %w", text, err)))
 			return
 		}
 		if a = r.s.Router.Qualify(a); !seen[a.Key()] {
@@ -53,18 +96,50 @@ func (r *round) forward(o *outcome) {
 			out.To = append(out.To, envelope.Recipient{Addr: a, Notify: o.rcpt.Notify, ORcpt: o.rcpt.ORcpt})
 		}
 	}
-	own := "Delivered-To: " + r.s.Router.Qualify(o.rcpt.Addr).String() + "\r\n"
-	ctx, cancel := context.WithTimeout(r.working, submitTime)
-	defer cancel()
-	err := r.s.Submitter.Submit(ctx, out, io.MultiReader(strings.NewReader(own), r.item.Body()))
+	err := r.copyTo(out, r.traces(o))
 	switch rep := (*reply.Reply)(nil); {
 	case err == nil:
 		o.status = spool.Forwarded
 	case errors.As(err, &rep) && rep.Permanent():
-		o.fail(&reply.Reply{Code: rep.Code, Enhanced: rep.Enhanced, Text: "forward refused: " + rep.Text, Cause: err})
+		o.fail(&reply.Reply{Code: rep.Code, Enhanced: rep.Enhanced, Text: "user's forward was refused", Cause: err})
 	default:
 		o.fail(reply.New(451, 3, 0, "forward failed for now").With(err))
 	}
+}
+
+// copyTo submits a copy. Members that are refused for good do not keep the others from theirs; their refusal is the error. All
+// others get it, or none: where it is temporary, nothing was sent, and all is to be tried again.
+func (r *round) copyTo(out *smtpc.Envelope, traces string) error {
+	again := func() error { return r.hand(out, io.MultiReader(strings.NewReader(traces), r.item.Body())) }
+	err := again()
+	refused, ok := errors.AsType[*RefusedError](err)
+	if !ok || len(refused.Recipients) == 0 || len(refused.Recipients) == len(out.To) {
+		return err
+	}
+	var left []envelope.Recipient
+	for i := range out.To {
+		if !slices.Contains(refused.Recipients, i) {
+			left = append(left, out.To[i])
+		}
+	}
+	out.To = left
+	if later := again(); later != nil {
+		return later
+	}
+	return refused
+}
+
+// traces are the lines on top of a copy by which a circle is found: the address that was forwarded, and the user's own, if
+// that is another one.
+func (r *round) traces(o *outcome) string {
+	own := r.s.Router.Qualify(o.rcpt.Addr)
+	lines := "Delivered-To: " + own.String() + "\r\n"
+	if user, err := address.Parse(o.user); err == nil {
+		if user = r.s.Router.Qualify(user); user.Key() != own.Key() {
+			lines += "Delivered-To: " + user.String() + "\r\n"
+		}
+	}
+	return lines
 }
 
 // fail takes back that the copy was forwarded.

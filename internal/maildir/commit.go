@@ -63,11 +63,11 @@ func (m *Message) publish() {
 	if m.err != nil || m.found {
 		return
 	}
-	if err := m.disk.rename(m.dir.tmp, m.unique, m.dir.new, m.name); err != nil {
+	if err := m.disk.rename(m.dir.tmp, m.tmp, m.dir.new, m.name); err != nil {
 		m.fail(err)
 		return
 	}
-	m.tmp = false
+	m.tmp = ""
 }
 
 // syncDirs makes the names durable, each directory once. Where that fails the files stay: the messages are tried again,

@@ -3,6 +3,7 @@ package maildir
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path/filepath"
 	"strings"
@@ -15,10 +16,10 @@ type dir struct {
 	path           string
 	fd             int
 	tmp, new, cur  int
-	synced         bool  // the way from Place.Root to here is durable
-	stale          bool  // a file of a crash was met in tmp/
-	curFound       bool  // an earlier delivery was found in cur/
-	newErr, curErr error // of the directory's fsync
+	synced         bool                // the way from Place.Root to here is durable
+	left           map[string][]string // what earlier writers left in tmp/, by unique part; nil = not looked for
+	curFound       bool                // an earlier delivery was found in cur/
+	newErr, curErr error               // of the directory's fsync
 }
 
 // open returns the Maildir of p, made if it is missing.
@@ -28,7 +29,7 @@ func (b *Batch) open(p Place, again bool) (*dir, error) {
 	if d == nil {
 		d = &dir{path: p.Path, fd: -1, tmp: -1, new: -1, cur: -1}
 		made, err := d.open(p)
-		if err == nil && made {
+		if err == nil && (made || d.unused()) { // unused: who made it may have died before its fsync
 			err = d.syncWay(b.disk, p)
 		}
 		if err != nil {
@@ -37,7 +38,7 @@ func (b *Batch) open(p Place, again bool) (*dir, error) {
 		}
 		b.dirs[p.Path] = d
 	}
-	if again && !d.synced { // whoever made it may have died before its fsync
+	if again && !d.synced {
 		if err := d.syncWay(b.disk, p); err != nil {
 			return nil, fmt.Errorf("open Maildir %s: %w", p.Path, err)
 		}
@@ -69,6 +70,43 @@ func (d *dir) open(p Place) (made bool, err error) {
 		}
 	}
 	return made, nil
+}
+
+// unused says that no mail is in here.
+func (d *dir) unused() bool {
+	for _, fd := range []int{d.new, d.cur} {
+		list, err := openFileAt(fd, ".", unix.O_RDONLY|unix.O_DIRECTORY)
+		if err != nil {
+			return false
+		}
+		names, err := list.Readdirnames(1)
+		list.Close()
+		if len(names) > 0 || err != io.EOF {
+			return false
+		}
+	}
+	return true
+}
+
+// removeLeft removes what earlier writers of a message left in tmp/. One that still hangs on its file cannot publish it then.
+func (d *dir) removeLeft(disk disk, unique string) {
+	if d.left == nil {
+		d.left = make(map[string][]string)
+		list, err := openFileAt(d.tmp, ".", unix.O_RDONLY|unix.O_DIRECTORY)
+		if err != nil {
+			return // cleaning takes them
+		}
+		names, _ := list.Readdirnames(maxClean)
+		list.Close()
+		for _, name := range names {
+			if dot := strings.LastIndexByte(name, '.'); dot > 0 {
+				d.left[name[:dot]] = append(d.left[name[:dot]], name)
+			}
+		}
+	}
+	for _, name := range d.left[unique] {
+		disk.unlink(d.tmp, name)
+	}
 }
 
 func (d *dir) close() {

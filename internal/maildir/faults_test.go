@@ -26,6 +26,14 @@ type badDisk struct {
 	errs    int
 }
 
+// uniqueOf is a name in tmp/ without what tells its writers apart; other names stay as they are.
+func uniqueOf(name string) string {
+	if strings.Contains(name, ",") {
+		return name
+	}
+	return name[:strings.LastIndexByte(name, '.')]
+}
+
 func (d *badDisk) plan(call string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -57,10 +65,10 @@ func (d *badDisk) sync(f *os.File) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err != nil {
-		d.failed[f.Name()]++
+		d.failed[uniqueOf(f.Name())]++
 		return err
 	}
-	d.synced[f.Name()]++
+	d.synced[uniqueOf(f.Name())]++
 	return nil
 }
 
@@ -68,7 +76,7 @@ func (d *badDisk) rename(from int, old string, to int, name string) error {
 	if err := d.plan("rename"); err != nil {
 		return err
 	}
-	d.renamed = append(d.renamed, old)
+	d.renamed = append(d.renamed, uniqueOf(old))
 	return d.osDisk.rename(from, old, to, name)
 }
 

@@ -9,6 +9,7 @@ package maildir
 
 import (
 	"bytes"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -52,11 +53,12 @@ type Batch struct {
 	disk disk
 	dirs map[string]*dir
 	msgs []*Message
+	mark string // end of its names in tmp/, so that a writer that hung until now never publishes another's file
 }
 
 // NewBatch returns an empty batch.
 func NewBatch() *Batch {
-	return &Batch{Sync: SyncFiles, disk: osDisk{}, dirs: make(map[string]*dir)}
+	return &Batch{Sync: SyncFiles, disk: osDisk{}, dirs: make(map[string]*dir), mark: "." + rand.Text()[:8]}
 }
 
 // bufferSize is what a message is collected in: one write for most.
@@ -69,7 +71,7 @@ type Message struct {
 	unique string
 	again  bool
 	file   *os.File // nil when closed
-	tmp    bool     // there is a file in tmp/
+	tmp    string   // name of its file in tmp/; "" = there is none
 	line   converter
 	buf    []byte
 	name   string // the final one, once the size is known
@@ -87,17 +89,15 @@ func (b *Batch) Create(p Place, unique string, again bool) (*Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := b.disk.create(d.tmp, unique)
-	if errors.Is(err, os.ErrExist) { // left by a crash: nobody else has this name
-		d.stale = true
-		if err = b.disk.unlink(d.tmp, unique); err == nil {
-			f, err = b.disk.create(d.tmp, unique)
-		}
+	if again {
+		d.removeLeft(b.disk, unique)
 	}
+	tmp := unique + b.mark
+	f, err := b.disk.create(d.tmp, tmp)
 	if err != nil {
-		return nil, fmt.Errorf("create %s/tmp/%s: %w", p.Path, unique, err)
+		return nil, fmt.Errorf("create %s/tmp/%s: %w", p.Path, tmp, err)
 	}
-	m := &Message{disk: b.disk, dir: d, unique: unique, again: again, file: f, tmp: true, buf: takeBuffer()}
+	m := &Message{disk: b.disk, dir: d, unique: unique, again: again, file: f, tmp: tmp, buf: takeBuffer()}
 	b.msgs = append(b.msgs, m)
 	return m, nil
 }
@@ -176,9 +176,9 @@ func (m *Message) closeFile() error {
 }
 
 func (m *Message) removeTmp() {
-	if m.tmp {
-		m.disk.unlink(m.dir.tmp, m.unique) // if it stays, cleaning takes it
-		m.tmp = false
+	if m.tmp != "" {
+		m.disk.unlink(m.dir.tmp, m.tmp) // if it stays, cleaning takes it
+		m.tmp = ""
 	}
 }
 

@@ -190,15 +190,73 @@ func TestStaleTmp(t *testing.T) {
 	if err := os.WriteFile(precious, []byte("keep"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink(precious, filepath.Join(box, "tmp", unique)); err != nil {
+	if err := os.Symlink(precious, filepath.Join(box, "tmp", unique+".EARLIER")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := deliver(t, home, unique, "text\r\n", false); err != nil {
+	if _, err := deliver(t, home, unique, "text\r\n", true); err != nil {
 		t.Fatal(err)
 	}
 	wantFile(t, precious, "keep")
+	if left := names(t, box+"/tmp"); left != nil {
+		t.Errorf("left in tmp: %v", left)
+	}
 	if path, err := Find(box, unique); err != nil {
 		t.Errorf("%s: %v", path, err)
+	}
+}
+
+// TestTwoWriters has a writer that hung come back while another writes the same message: it publishes no file but its own.
+func TestTwoWriters(t *testing.T) {
+	t.Parallel()
+	home := t.TempDir()
+	place := Place{home, home + "/Maildir"}
+	start := func(again bool, text string) (*Batch, *Message) {
+		b := NewBatch()
+		t.Cleanup(b.Close)
+		m, err := b.Create(place, unique, again)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Write([]byte(text))
+		return b, m
+	}
+	old, first := start(false, "text\r\n")
+	first.Close()
+	late, second := start(true, "te") // not all of it yet
+	if old.Commit(); first.Err() == nil {
+		t.Error("the first writer published what the second has not finished")
+	}
+	if got := names(t, home+"/Maildir/new"); got != nil {
+		t.Errorf("published: %v", got)
+	}
+	second.Write([]byte("xt\r\n"))
+	second.Close()
+	if late.Commit(); second.Err() != nil {
+		t.Error(second.Err())
+	}
+	wantFile(t, home+"/Maildir/new/"+second.Name(), "text\n")
+}
+
+// TestUnused has a Maildir without mail: who made it may have died before it was durable.
+func TestUnused(t *testing.T) {
+	t.Parallel()
+	home := t.TempDir()
+	for _, sub := range []string{"tmp", "new", "cur"} {
+		if err := os.MkdirAll(filepath.Join(home, "Maildir", sub), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, want := range []int{3, 1} { // itself and its parent at first, new/ each time
+		syncs := 0
+		d := newBadDisk(func(call string) error {
+			if call == "syncDir" {
+				syncs++
+			}
+			return nil
+		})
+		if ok, _ := runBatch(t, d, home, 1, false); ok != 1 || syncs != want {
+			t.Errorf("%d delivered, %d directories synced, want %d", ok, syncs, want)
+		}
 	}
 }
 

@@ -20,7 +20,7 @@ import (
 )
 
 // Version of the protocol. Manager and worker are one program; a difference says that it was replaced meanwhile.
-const Version = 1
+const Version = 2
 
 // Bounds.
 const (
@@ -54,7 +54,8 @@ type Job struct {
 	Home      string
 	Maildir   string
 	Size      int64
-	Again     bool // an earlier delivery may have happened
+	Kept      string // file name of an earlier delivery that needs no other; "" = none is known
+	Again     bool   // an earlier delivery may have happened
 }
 
 // Kind is what became of a job.
@@ -72,9 +73,10 @@ const (
 type Result struct {
 	Kind      Kind
 	File      string
-	Addresses []string // as the user wrote them
-	Reply     *reply.Reply
-	Patient   bool // the cause is not the mail's: no time is too long
+	Addresses []string     // as the user wrote them
+	Reply     *reply.Reply // which the sender may be told
+	Detail    string       // which only the log is told
+	Patient   bool         // the cause is not the mail's: no time is too long
 }
 
 // Encoder writes frames; the caller flushes.
@@ -108,7 +110,7 @@ func (e *Encoder) Batch(n int) error {
 // Job writes a job. Its message follows.
 func (e *Encoder) Job(j *Job) error {
 	e.begin()
-	for _, s := range []string{j.Unique, j.Sender, j.Recipient, j.Original, j.User, j.Extension, j.Home, j.Maildir} {
+	for _, s := range []string{j.Unique, j.Sender, j.Recipient, j.Original, j.User, j.Extension, j.Home, j.Maildir, j.Kept} {
 		e.text(s)
 	}
 	e.number(j.Size)
@@ -131,6 +133,7 @@ func (e *Encoder) Result(r *Result) error {
 		e.number(int64(n))
 	}
 	e.text(said.Text[:min(len(said.Text), maxText)])
+	e.text(r.Detail[:min(len(r.Detail), maxText)])
 	e.flag(r.Patient)
 	return e.end()
 }
@@ -212,7 +215,7 @@ func (d *Decoder) Job() (*Job, error) {
 		return nil, err
 	}
 	j := &Job{}
-	for _, s := range []*string{&j.Unique, &j.Sender, &j.Recipient, &j.Original, &j.User, &j.Extension, &j.Home, &j.Maildir} {
+	for _, s := range []*string{&j.Unique, &j.Sender, &j.Recipient, &j.Original, &j.User, &j.Extension, &j.Home, &j.Maildir, &j.Kept} {
 		*s = d.text()
 		if strings.ContainsAny(*s, "\r\n\x00") {
 			d.fail("control character")
@@ -237,6 +240,7 @@ func (d *Decoder) Result() (*Result, error) {
 		r.Reply.Enhanced[i] = d.small(999)
 	}
 	r.Reply.Text = reply.Clean(d.text())
+	r.Detail = reply.Clean(d.text())
 	r.Patient = d.flag()
 	if d.err == nil {
 		r.check(d)

@@ -12,19 +12,20 @@ import (
 	"postrider/internal/reply"
 )
 
-// explain is what the sender is told of a mailbox that cannot be written to. All of it may pass.
+// explain is what the sender is told of a mailbox that cannot be written to, and as its cause what the log is. All of it may
+// pass.
 func explain(err error) *reply.Reply {
 	switch {
 	case errors.Is(err, unix.EDQUOT):
-		return reply.New(452, 2, 2, "mailbox full: "+err.Error())
+		return reply.New(452, 2, 2, "mailbox full").With(err)
 	case errors.Is(err, unix.ENOSPC):
-		return reply.New(452, 3, 1, "file system full: "+err.Error())
+		return reply.New(452, 3, 1, "file system full").With(err)
 	case errors.Is(err, maildir.ErrNoMaildir), errors.Is(err, fs.ErrPermission):
-		return reply.New(451, 2, 1, "mailbox cannot be written to: "+err.Error())
+		return reply.New(451, 2, 1, "mailbox cannot be written to").With(err)
 	case errors.Is(err, fs.ErrNotExist):
-		return reply.New(451, 2, 1, "home directory is missing: "+err.Error())
+		return reply.New(451, 2, 1, "home directory is missing").With(err)
 	}
-	return reply.New(451, 3, 0, "mailbox cannot be written to: "+err.Error())
+	return reply.New(451, 3, 0, "mailbox cannot be written to").With(err)
 }
 
 // below says whether path lies under dir.

@@ -13,7 +13,6 @@ import (
 
 	"postrider/internal/address"
 	"postrider/internal/localdeliver/job"
-	"postrider/internal/reply"
 )
 
 // maxForward bounds a .forward file, in octets.
@@ -42,15 +41,11 @@ func (w *Worker) findForward(j *job.Job) (*forward, error) {
 			continue
 		}
 		if err != nil {
-			return nil, reply.New(451, 3, 5, fmt.Sprintf("%s: %v", name, err))
+			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 		f, err := parseForward(text, w.hello.MaxForwards, func(a address.Address) bool { return w.isOwn(a, j) })
-		var unbuilt *patientError
-		if errors.As(err, &unbuilt) {
-			return nil, reply.New(451, 3, 5, fmt.Sprintf("%s: %v", name, err)).With(err)
-		}
 		if err != nil {
-			return nil, reply.New(451, 3, 5, fmt.Sprintf("%s: %v", name, err))
+			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 		return f, nil
 	}
@@ -79,6 +74,18 @@ func (w *Worker) isOwn(a address.Address, j *job.Job) bool {
 		return false
 	}
 	return a.Domain == user.Domain || user.Domain == "" && (a.Domain == mine.Domain || a.Domain == w.hello.Origin)
+}
+
+// userAddress is the user's own address, without an extension, as copies that the user sent on have it.
+func (w *Worker) userAddress(j *job.Job) string {
+	user, err := address.Parse(j.User)
+	if err != nil {
+		return j.Recipient
+	}
+	if user.Domain == "" {
+		user.Domain = w.hello.Origin
+	}
+	return user.String()
 }
 
 // readForward reads a file that may decide over the user's mail: a regular one that nobody else can write to.
@@ -111,7 +118,7 @@ func readForward(path string) (string, error) {
 	return string(text), nil
 }
 
-// cause leaves out the path: the sender may be told.
+// cause leaves out the path, which is the file that the caller names.
 func cause(err error) error {
 	var p *fs.PathError
 	if errors.As(err, &p) {

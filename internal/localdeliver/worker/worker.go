@@ -103,12 +103,18 @@ func (w *Worker) take(b *maildir.Batch) (*delivery, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read message: %w", err)
 	}
-	if hasDeliveredTo(head, j.Recipient) {
+	switch past := deliveries(head); {
+	case hasAddress(past, j.Recipient) || len(past) > maxDeliveries:
 		d.fail(reply.New(554, 4, 6, "mail forwarding loop for "+j.Recipient))
-	} else {
+	case hasAddress(past, w.userAddress(j)): // the user sent it on to another form of the own address: here it ends
+	default:
 		w.route(d)
 	}
-	if d.result == nil {
+	switch {
+	case d.result != nil:
+	case j.Kept != "":
+		d.succeed(j.Kept)
+	default:
 		d.open(b, w.hello.Mailboxes)
 	}
 	return d, w.copy(d)
@@ -118,7 +124,7 @@ func (w *Worker) take(b *maildir.Batch) (*delivery, error) {
 func (w *Worker) route(d *delivery) {
 	f, err := w.findForward(d.Job)
 	if err != nil {
-		d.fail(reply.Of(err, reply.New(451, 3, 0, err.Error())))
+		d.fail(reply.New(451, 3, 5, "user's forward cannot be used").With(err))
 		var p *patientError
 		d.result.Patient = errors.As(err, &p)
 		return
@@ -140,6 +146,17 @@ func (d *delivery) fail(r *reply.Reply) {
 		kind = job.Failed
 	}
 	d.result = &job.Result{Kind: kind, Reply: r}
+	if r.Cause != nil {
+		d.result.Detail = r.Cause.Error()
+	}
+}
+
+// succeed is the result when the mailbox has the message.
+func (d *delivery) succeed(file string) {
+	d.result = &job.Result{Kind: job.Delivered, File: file, Reply: delivered}
+	if len(d.forward) > 0 {
+		d.result = &job.Result{Kind: job.Forward, File: file, Addresses: d.forward, Reply: forwarded}
+	}
 }
 
 // open begins the message in the Maildir, with what the last delivery adds on top (RFC 5321 §4.4).
@@ -188,10 +205,8 @@ func (d *delivery) settle() *job.Result {
 	case d.result != nil:
 	case d.message.Err() != nil:
 		d.fail(explain(d.message.Err()))
-	case len(d.forward) > 0:
-		d.result = &job.Result{Kind: job.Forward, File: d.message.Name(), Addresses: d.forward, Reply: forwarded}
 	default:
-		d.result = &job.Result{Kind: job.Delivered, File: d.message.Name(), Reply: delivered}
+		d.succeed(d.message.Name())
 	}
 	return d.result
 }

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -148,10 +149,76 @@ func TestLoop(t *testing.T) {
 		{"Delivered-To: bob@example.org\r\n", job.Delivered},
 		{"X: y\r\n\r\nDelivered-To: alice@example.org\r\n", job.Delivered},
 		{"X-Delivered-To: alice@example.org\r\n", job.Delivered},
+		{strings.Repeat("Delivered-To: bob@example.org\r\n", maxDeliveries), job.Delivered},
+		{strings.Repeat("Delivered-To: bob@example.org\r\n", maxDeliveries+1), job.Failed},
 	} {
 		if r := m.send(test.head+text, jobFor(t.TempDir()))[0]; r.Kind != test.want || r.Kind == job.Failed && r.Reply.Status() != "5.4.6" {
 			t.Errorf("%q: %+v %v", test.head, r, r.Reply)
 		}
+	}
+}
+
+// TestForwardEnds has mail that the user sent on to another form of the own address: it stays there.
+func TestForwardEnds(t *testing.T) {
+	t.Parallel()
+	home := t.TempDir()
+	if err := os.WriteFile(home+"/.forward", []byte("bob@example.net"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m := start(t, job.Hello{})
+	for i, test := range []struct {
+		user, recipient, past string
+		want                  job.Kind
+	}{
+		{"alice", "alice+x@example.org", "alice@example.org", job.Delivered},
+		{"alice", "alice@host.example.org", "Alice@Example.ORG", job.Delivered},
+		{"alice", "alice+x@example.org", "alice+y@example.org", job.Forward},
+		{"alice", "alice@example.org", "alice@example.com", job.Forward},
+		{"alice@example.com", "alice+x@example.com", "alice@example.com", job.Delivered},
+		{"alice@example.com", "alice+x@example.com", "alice@example.org", job.Forward},
+	} {
+		j := jobFor(home)
+		j.Unique, j.User, j.Recipient = fmt.Sprintf("1.%d.host", i), test.user, test.recipient
+		if r := m.send("Delivered-To: "+test.past+"\r\n"+text, j)[0]; r.Kind != test.want {
+			t.Errorf("%s after %s: %+v %v", test.recipient, test.past, r, r.Reply)
+		}
+	}
+}
+
+// TestKept has mail whose copy for the mailbox was written before: it is not written again.
+func TestKept(t *testing.T) {
+	t.Parallel()
+	home := t.TempDir()
+	m := start(t, job.Hello{})
+	j := jobFor(home)
+	j.Kept = j.Unique + ",S=1,W=1"
+	for forward, want := range map[string]job.Kind{"\\alice, bob@example.net": job.Forward, "alice": job.Delivered} {
+		if err := os.WriteFile(home+"/.forward", []byte(forward), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if r := m.send(text, j)[0]; r.Kind != want || r.File != j.Kept {
+			t.Errorf("%s: %+v %v", forward, r, r.Reply)
+		}
+	}
+	if _, err := os.Stat(home + "/Maildir"); !os.IsNotExist(err) {
+		t.Errorf("it was written: %v", err)
+	}
+}
+
+// TestPrivateDetails has failures whose reasons name files and addresses: only the log is told.
+func TestPrivateDetails(t *testing.T) {
+	t.Parallel()
+	home := t.TempDir()
+	m := start(t, job.Hello{})
+	if err := os.WriteFile(home+"/.forward", []byte("secret@@example.net"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r := m.send(text, jobFor(home))[0]; strings.Contains(r.Reply.Text, "secret") || !strings.Contains(r.Detail, "secret") {
+		t.Errorf("%q, %q", r.Reply.Text, r.Detail)
+	}
+	missing := jobFor(home + "/private")
+	if r := m.send(text, missing)[0]; strings.Contains(r.Reply.Text, "private") || !strings.Contains(r.Detail, "private") {
+		t.Errorf("%q, %q", r.Reply.Text, r.Detail)
 	}
 }
 
