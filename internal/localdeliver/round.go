@@ -133,7 +133,7 @@ func (r *round) deliver(pending []envelope.Recipient) {
 		}
 		user, ext, refused := r.resolve(ctx, o)
 		if refused != nil {
-			o.take(refused)
+			o.answered(refused)
 			continue
 		}
 		d, key := r.delivery(o, user, ext)
@@ -262,12 +262,23 @@ func (r *round) resolve(ctx context.Context, o *outcome) (table.User, string, *j
 		return user, ext, nil
 	case !errors.Is(err, route.ErrUnknown):
 		return user, ext, deferral(reply.New(451, 3, 0, "lookup failed for now").With(err))
+	case ok: // it had other members when the message was accepted
+		return user, ext, forwardTo(alias)
 	case strings.EqualFold(a.Local, "postmaster"): // which must be accepted (RFC 5321 §4.5.1)
 		res := deferral(reply.New(451, 3, 5, "nobody reads the postmaster's mail: an alias is missing"))
 		res.Patient = true
 		return user, ext, res
 	}
-	return user, ext, &job.Result{Kind: job.Failed, Reply: reply.New(550, 1, 1, "unknown user: "+a.String()).With(err)}
+	return user, ext, &job.Result{Kind: job.Failed, Reply: reply.New(550, 1, 1, "unknown user: "+a.String())}
+}
+
+// forwardTo sends a message on to the members of an alias, all addresses.
+func forwardTo(alias table.Alias) *job.Result {
+	res := &job.Result{Kind: job.Forward, Reply: reply.New(250, 0, 0, "forwarded")}
+	for _, m := range alias.Members {
+		res.Addresses = append(res.Addresses, m.Address.String())
+	}
+	return res
 }
 
 func deferral(r *reply.Reply) *job.Result { return &job.Result{Kind: job.Deferred, Reply: r} }

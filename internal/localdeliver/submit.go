@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 
@@ -82,7 +83,7 @@ func (r *round) forward(o *outcome) {
 		o.fail(reply.New(451, 3, 5, fmt.Sprintf("forward to more than %d addresses", limit)))
 		return
 	}
-	out := &smtpc.Envelope{From: e.From, Parent: e.ID, UID: int64(o.lane.uid), Whole: true}
+	out := &smtpc.Envelope{From: e.From, Parent: e.ID, UID: o.submitter(), Whole: true}
 	out.From.Extra = nil
 	seen := make(map[string]bool)
 	for _, text := range o.forward {
@@ -148,4 +149,13 @@ func (o *outcome) fail(rep *reply.Reply) {
 	if rep.Permanent() {
 		o.status = spool.Failed
 	}
+}
+
+// submitter is the uid that a forwarded copy counts for: the user's, or ours where an alias forwards. It is never nobody's, which
+// would make a notice of ours of a forwarded notice of somebody else's.
+func (o *outcome) submitter() int64 {
+	if o.lane == (laneKey{}) {
+		return int64(os.Getuid())
+	}
+	return int64(o.lane.uid)
 }
