@@ -12,6 +12,7 @@ func vanish(t *testing.T, s *suite.Suite, user string, send func()) {
 	t.Helper()
 	s.Stop("localdeliver")
 	send()
+	s.Stop("authd") // which follows a change in its own time
 	var kept []string
 	for _, u := range suite.Users {
 		if u != user {
@@ -19,6 +20,7 @@ func vanish(t *testing.T, s *suite.Suite, user string, send func()) {
 		}
 	}
 	s.File("etc/users", strings.Join(kept, ""))
+	s.StartDaemon("authd")
 	s.StartDaemon("localdeliver")
 }
 
