@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"net"
 	"os"
@@ -13,7 +12,6 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -21,11 +19,11 @@ import (
 	"postrider/internal/auth"
 	"postrider/internal/config"
 	"postrider/internal/control"
+	"postrider/internal/daemon"
 	"postrider/internal/envelope"
 	"postrider/internal/listen"
 	"postrider/internal/localdeliver"
 	"postrider/internal/localdeliver/worker"
-	"postrider/internal/logline"
 	"postrider/internal/route"
 	"postrider/internal/sandbox"
 	"postrider/internal/spool"
@@ -34,9 +32,6 @@ import (
 
 // workerArgument is how the spawner starts a worker.
 const workerArgument = "-worker"
-
-// unconfined begins the note of a sandbox that does not hold files at all.
-const unconfined = "files are not confined"
 
 // controlSocket is the name in LISTEN_FDNAMES.
 const controlSocket = "local.ctl"
@@ -49,31 +44,11 @@ func main() {
 	if len(os.Args) == 2 && os.Args[1] == workerArgument {
 		os.Exit(worker.Main())
 	}
-	path := flag.String("c", config.DefaultPath, "configuration `file`")
-	flag.Parse()
-	log := logline.New("localdeliver", logline.Text)
-	if flag.NArg() > 0 {
-		log.Fatal("unexpected argument %q", flag.Arg(0))
-	}
-	if err := run(*path, &log); err != nil {
-		log.Fatal("%v", err)
-	}
+	daemon.Main("localdeliver", run)
 }
 
-// run delivers until SIGTERM. It replaces the logger by the one that the configuration asks for.
-func run(path string, log **logline.Logger) error {
-	cfg, err := config.Load(path)
-	if err != nil {
-		return err
-	}
-	format, err := logline.ParseFormat(cfg.LogFormat)
-	if err != nil {
-		return err
-	}
-	*log = logline.New("localdeliver", format)
-	for _, w := range cfg.Warnings {
-		(*log).Warn("%v", w)
-	}
+// run delivers until SIGTERM.
+func run(d *daemon.Daemon, cfg *config.Config) error {
 	inherited, err := sockets()
 	if err != nil {
 		return err
@@ -88,21 +63,23 @@ func run(path string, log **logline.Logger) error {
 	}
 	defer spawner.Close()
 	channel, err := spool.OpenChannel(cfg.SpoolDir, envelope.Local, spool.ChannelOptions{
-		AllowRemote: cfg.AllowRemoteSpool, Log: *log,
+		AllowRemote: cfg.AllowRemoteSpool, Log: d.Log,
 	})
 	if err != nil {
 		return err
 	}
 	defer channel.Close()
-	if err := confine(path, cfg, *log); err != nil {
+	if err := confine(d, cfg); err != nil {
 		return fmt.Errorf("confine: %w", err)
 	}
-	d := &daemon{path: path, log: *log, mailboxes: mailboxes.uid}
-	d.manager = localdeliver.New(channel, localdeliver.Spawned{Spawner: spawner}, cfg.LocalDeliver.MaxWorkers, *log)
-	d.configure(cfg)
-	queue := localdeliver.Queue{Manager: d.manager, Spool: cfg.SpoolDir}
-	d.control = &control.Server{Queue: queue, Rights: d.rights, Log: *log}
-	return d.serve(spawner, inherited)
+	s := &service{Daemon: d, mailboxes: mailboxes.uid}
+	s.manager = localdeliver.New(channel, localdeliver.Spawned{Spawner: spawner}, cfg.LocalDeliver.MaxWorkers, d.Log)
+	if err := s.configure(cfg); err != nil {
+		return err
+	}
+	queue := localdeliver.Queue{Manager: s.manager, Spool: cfg.SpoolDir}
+	s.control = &control.Server{Queue: queue, Rights: s.rights, Log: d.Log}
+	return s.serve(spawner, inherited)
 }
 
 // sockets are the control sockets that were handed over.
@@ -160,9 +137,9 @@ func perUID(cfg *config.Config) int {
 
 // confine leaves the manager its channel, the configuration, the tables and Unix sockets. A reload finds tables only in
 // directories that were named at the start.
-func confine(path string, cfg *config.Config, log *logline.Logger) error {
+func confine(d *daemon.Daemon, cfg *config.Config) error {
 	rules := sandbox.Rules{
-		ReadOnly:  []string{"/etc", filepath.Dir(path)},
+		ReadOnly:  []string{"/etc", filepath.Dir(d.Path)},
 		ReadWrite: []string{filepath.Join(cfg.SpoolDir, string(envelope.Local))},
 	}
 	tables := append([]string{cfg.Tables.Users, cfg.Tables.Domains, cfg.Tables.Virtual, cfg.Tables.Passwd}, cfg.Tables.Aliases...)
@@ -171,21 +148,12 @@ func confine(path string, cfg *config.Config, log *logline.Logger) error {
 			rules.ReadOnly = append(rules.ReadOnly, filepath.Dir(t))
 		}
 	}
-	notes, err := sandbox.Restrict(rules)
-	for _, note := range notes {
-		if strings.HasPrefix(note, unconfined) {
-			log.Warn("sandbox: %s", note)
-		} else {
-			log.Info("sandbox: %s", note)
-		}
-	}
-	return errors.Join(err, sandbox.DropCapabilities(), sandbox.NoCoreDumps(), sandbox.NoExec(), sandbox.NoNetwork())
+	return errors.Join(d.Confine(rules), sandbox.DropCapabilities(), sandbox.NoCoreDumps(), sandbox.NoExec(), sandbox.NoNetwork())
 }
 
-// daemon is what a reload changes.
-type daemon struct {
-	path      string
-	log       *logline.Logger
+// service is what a reload changes.
+type service struct {
+	*daemon.Daemon
 	mailboxes uint32 // uid of the mailbox user
 	manager   *localdeliver.Manager
 	control   *control.Server
@@ -195,37 +163,38 @@ type daemon struct {
 }
 
 // rights are those of a client of the control socket now.
-func (d *daemon) rights(uid uint32) control.Rights { return d.authority.Load().Rights(uid) }
+func (s *service) rights(uid uint32) control.Rights { return s.authority.Load().Rights(uid) }
 
 // configure puts a configuration into force.
-func (d *daemon) configure(cfg *config.Config) {
-	d.tables = table.Open(cfg, table.Options{Report: func(err error) { d.log.Error("%v", err) }, Previous: d.tables})
-	old := d.auth
-	d.auth = &auth.Client{Path: filepath.Join(cfg.RunDir, "auth")}
-	d.manager.Configure(localdeliver.Settings{
+func (s *service) configure(cfg *config.Config) error {
+	s.tables = table.Open(cfg, table.Options{Report: func(err error) { s.Log.Error("%v", err) }, Previous: s.tables})
+	old := s.auth
+	s.auth = &auth.Client{Path: filepath.Join(cfg.RunDir, "auth")}
+	s.manager.Configure(localdeliver.Settings{
 		Config:    cfg,
-		Router:    route.New(cfg, d.tables, d.auth),
+		Router:    route.New(cfg, s.tables, s.auth),
 		Submitter: localdeliver.Socket(filepath.Join(cfg.RunDir, "submit.int")),
 		Host:      cfg.Hostname,
 
-		MailboxUID: d.mailboxes,
+		MailboxUID: s.mailboxes,
 	})
 	if old != nil {
 		old.Close() // what is under way ends as it began
 	}
 	authority, err := control.NewAuthority(cfg.Admins, cfg.MailqUsers == "any")
 	if err != nil {
-		d.log.Warn("%v", err)
+		s.Log.Warn("%v", err)
 	}
-	d.authority.Store(authority)
+	s.authority.Store(authority)
+	return nil
 }
 
-func (d *daemon) serve(spawner *sandbox.Spawner, listeners []net.Listener) error {
+func (s *service) serve(spawner *sandbox.Spawner, listeners []net.Listener) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
-	go d.reload(ctx)
+	s.Reload(ctx, s.configure)
 	go func() {
 		select {
 		case <-spawner.Gone():
@@ -234,37 +203,14 @@ func (d *daemon) serve(spawner *sandbox.Spawner, listeners []net.Listener) error
 		}
 	}()
 	for _, l := range listeners {
-		go d.control.Serve(ctx, l)
+		go s.control.Serve(ctx, l)
 	}
 	if err := listen.Notify("READY=1"); err != nil {
-		d.log.Warn("%v", err)
+		s.Log.Warn("%v", err)
 	}
-	err := d.manager.Run(ctx)
+	err := s.manager.Run(ctx)
 	if cause := context.Cause(ctx); errors.Is(cause, sandbox.ErrGone) {
 		return cause // a new start gets a new one
 	}
 	return err
-}
-
-// reload reads the configuration at each SIGHUP. An error keeps the old one.
-func (d *daemon) reload(ctx context.Context) {
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-hangups:
-		}
-		cfg, err := config.Load(d.path)
-		if err != nil {
-			d.log.Error("reload: nothing changed: %v", err)
-			continue
-		}
-		for _, w := range cfg.Warnings {
-			d.log.Warn("%v", w)
-		}
-		d.configure(cfg)
-		d.log.Info("reloaded %s", d.path)
-	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"postrider/internal/config"
 	"postrider/internal/control"
+	"postrider/internal/daemon"
 	"postrider/internal/localdeliver"
 	"postrider/internal/logline"
 )
@@ -16,7 +17,7 @@ import (
 func TestRights(t *testing.T) {
 	t.Parallel()
 	log := logline.NewWriter(io.Discard, "localdeliver", logline.Text)
-	d := &daemon{log: log, manager: localdeliver.New(nil, nil, 1, log)}
+	s := &service{Daemon: &daemon.Daemon{Log: log}, manager: localdeliver.New(nil, nil, 1, log)}
 	account, err := user.Lookup("bin")
 	if err != nil {
 		t.Skip(err)
@@ -39,14 +40,16 @@ func TestRights(t *testing.T) {
 	} {
 		cfg := config.Default()
 		c.change(cfg)
-		d.configure(cfg)
-		if got := d.rights(uint32(bin)); got != c.bin {
+		if err := s.configure(cfg); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.rights(uint32(bin)); got != c.bin {
 			t.Errorf("%s: bin has %+v", c.name, got)
 		}
-		if got := d.rights(stranger); got != c.stranger {
+		if got := s.rights(stranger); got != c.stranger {
 			t.Errorf("%s: a stranger has %+v", c.name, got)
 		}
-		if got := d.rights(0); !got.List || !got.Steer {
+		if got := s.rights(0); !got.List || !got.Steer {
 			t.Errorf("%s: root has %+v", c.name, got)
 		}
 	}

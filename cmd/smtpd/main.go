@@ -5,10 +5,8 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"flag"
 	"fmt"
 	"net"
-	"os"
 	"os/signal"
 	"os/user"
 	"path/filepath"
@@ -19,9 +17,9 @@ import (
 
 	"postrider/internal/auth"
 	"postrider/internal/config"
+	"postrider/internal/daemon"
 	"postrider/internal/envelope"
 	"postrider/internal/listen"
-	"postrider/internal/logline"
 	"postrider/internal/route"
 	"postrider/internal/sandbox"
 	"postrider/internal/smtpd"
@@ -32,53 +30,31 @@ import (
 // drainTimeout is how long messages that are on their way may take after SIGTERM.
 const drainTimeout = 45 * time.Second
 
-func main() {
-	path := flag.String("c", config.DefaultPath, "configuration `file`")
-	flag.Parse()
-	log := logline.New("smtpd", logline.Text)
-	if flag.NArg() > 0 {
-		log.Fatal("unexpected argument %q", flag.Arg(0))
-	}
-	if err := run(*path, &log); err != nil {
-		log.Fatal("%v", err)
-	}
-}
+func main() { daemon.Main("smtpd", run) }
 
-// run serves until SIGTERM. It replaces the logger by the one that the configuration asks for.
-func run(path string, log **logline.Logger) error {
-	cfg, err := config.Load(path)
-	if err != nil {
-		return err
-	}
-	format, err := logline.ParseFormat(cfg.LogFormat)
-	if err != nil {
-		return err
-	}
-	*log = logline.New("smtpd", format)
-	for _, w := range cfg.Warnings {
-		(*log).Warn("%v", w)
-	}
+// run serves until SIGTERM.
+func run(d *daemon.Daemon, cfg *config.Config) error {
 	listeners, err := sockets(cfg)
 	if err != nil {
 		return err
 	}
 	syscall.Umask(0o027) // queue files are for the group of their consumers, too
-	stage, err := spool.OpenStage(cfg.SpoolDir, spool.StageOptions{MessageSize: int64(cfg.MessageSize), Log: *log})
+	stage, err := spool.OpenStage(cfg.SpoolDir, spool.StageOptions{MessageSize: int64(cfg.MessageSize), Log: d.Log})
 	if err != nil {
 		return err
 	}
 	defer stage.Close()
-	if err := confine(path, cfg, *log); err != nil {
+	if err := confine(d, cfg); err != nil {
 		return fmt.Errorf("confine: %w", err)
 	}
 	if err := stage.Recover(); err != nil {
 		return err
 	}
-	d, err := newDaemon(path, cfg, stage, *log)
+	s, err := newServer(d, cfg, stage)
 	if err != nil {
 		return err
 	}
-	return d.serve(listeners)
+	return s.serve(listeners)
 }
 
 // sockets are the listeners that were handed over.
@@ -109,11 +85,10 @@ func checkSockets(cfg *config.Config, inherited map[string][]net.Listener) error
 	return nil
 }
 
-// daemon is what a reload changes.
-type daemon struct {
-	path     string
+// server is what a reload changes.
+type server struct {
+	*daemon.Daemon
 	started  *config.Config // the configuration at the start
-	log      *logline.Logger
 	stage    *spool.Stage
 	tables   *table.Tables // of the configuration in force
 	auth     *auth.Client
@@ -122,42 +97,42 @@ type daemon struct {
 	smtp     *smtpd.Server
 }
 
-func newDaemon(path string, cfg *config.Config, stage *spool.Stage, log *logline.Logger) (*daemon, error) {
-	d := &daemon{path: path, started: cfg, log: log, stage: stage, auth: &auth.Client{Path: filepath.Join(cfg.RunDir, "auth")}}
-	d.listen = listen.NewServer(log, limits(cfg), drainTimeout)
-	certificates, err := d.load(cfg)
+func newServer(d *daemon.Daemon, cfg *config.Config, stage *spool.Stage) (*server, error) {
+	s := &server{Daemon: d, started: cfg, stage: stage, auth: &auth.Client{Path: filepath.Join(cfg.RunDir, "auth")}}
+	s.listen = listen.NewServer(d.Log, limits(cfg), drainTimeout)
+	certificates, err := s.load(cfg)
 	if err != nil {
 		return nil, err
 	}
-	d.identity.Store(certificates)
-	d.smtp = smtpd.New(cfg, d.resolver(cfg), smtpd.Deps{
-		Spool: stageSpool{stage}, Auth: authd{d.auth}, Log: log, Login: loginOf, Identity: d.current,
+	s.identity.Store(certificates)
+	s.smtp = smtpd.New(cfg, s.resolver(cfg), smtpd.Deps{
+		Spool: stageSpool{stage}, Auth: authd{s.auth}, Log: d.Log, Login: loginOf, Identity: s.current,
 		Names: smtpd.NewNames(smtpd.SystemResolver(cfg.Resolver)),
 	})
-	return d, nil
+	return s, nil
 }
 
 // load reads the certificate; without one it says so and returns nil.
-func (d *daemon) load(cfg *config.Config) (*listen.Certificates, error) {
+func (s *server) load(cfg *config.Config) (*listen.Certificates, error) {
 	if cfg.TLS.Certificate == "" {
-		d.log.Warn("no certificate: TLS and AUTH are not offered")
+		s.Log.Warn("no certificate: TLS and AUTH are not offered")
 		return nil, nil
 	}
 	return listen.LoadCertificates(cfg.TLS.Certificate, cfg.TLS.Key, tlsOptions(cfg))
 }
 
 // current is what is shown in handshakes; nil without TLS.
-func (d *daemon) current() *listen.Identity {
-	if c := d.identity.Load(); c != nil {
+func (s *server) current() *listen.Identity {
+	if c := s.identity.Load(); c != nil {
 		return c.Current()
 	}
 	return nil
 }
 
 // resolver reads the tables that a configuration names.
-func (d *daemon) resolver(cfg *config.Config) smtpd.Resolver {
-	d.tables = table.Open(cfg, table.Options{Report: func(err error) { d.log.Error("%v", err) }, Previous: d.tables})
-	return route.New(cfg, d.tables, route.Remember(d.auth))
+func (s *server) resolver(cfg *config.Config) smtpd.Resolver {
+	s.tables = table.Open(cfg, table.Options{Report: func(err error) { s.Log.Error("%v", err) }, Previous: s.tables})
+	return route.New(cfg, s.tables, route.Remember(s.auth))
 }
 
 // limits are those of the listeners.
@@ -181,72 +156,50 @@ func tlsOptions(cfg *config.Config) listen.TLSOptions {
 }
 
 // serve serves until SIGTERM or SIGINT, and reloads at SIGHUP.
-func (d *daemon) serve(listeners map[string][]net.Listener) error {
+func (s *server) serve(listeners map[string][]net.Listener) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	go d.reload(ctx, hangups)
+	s.Reload(ctx, s.reconfigure)
 	var services []listen.Service
 	for name, ls := range listeners {
 		services = append(services, listen.Service{
 			Name: name, Listeners: ls,
-			Handle:  func(ctx context.Context, c net.Conn) { d.handle(ctx, c, name) },
-			Refusal: func(why listen.Refusal) []byte { return d.smtp.Refusal(name, why) },
+			Handle:  func(ctx context.Context, c net.Conn) { s.handle(ctx, c, name) },
+			Refusal: func(why listen.Refusal) []byte { return s.smtp.Refusal(name, why) },
 		})
 	}
 	if err := listen.Notify("READY=1"); err != nil {
-		d.log.Warn("%v", err)
+		s.Log.Warn("%v", err)
 	}
-	return d.listen.Serve(ctx, services)
+	return s.listen.Serve(ctx, services)
 }
 
 // handle holds one session.
-func (d *daemon) handle(ctx context.Context, c net.Conn, service string) {
+func (s *server) handle(ctx context.Context, c net.Conn, service string) {
 	uid := int64(envelope.NoUID)
 	if c.LocalAddr().Network() == "unix" {
 		cred, err := listen.PeerCred(c)
 		if err != nil {
-			d.log.Warn("%s: %v", service, err)
+			s.Log.Warn("%s: %v", service, err)
 			return
 		}
 		uid = int64(cred.UID)
 	}
-	d.smtp.Serve(ctx, c, service, uid)
+	s.smtp.Serve(ctx, c, service, uid)
 }
 
-// reload reads configuration, tables and certificate at each SIGHUP. An error keeps the old ones.
-func (d *daemon) reload(ctx context.Context, hangups <-chan os.Signal) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-hangups:
-		}
-		if err := d.reconfigure(); err != nil {
-			d.log.Error("reload: nothing changed: %v", err)
-			continue
-		}
-		d.log.Info("reloaded %s", d.path)
-	}
-}
-
-// reconfigure reads everything before it changes anything.
-func (d *daemon) reconfigure() error {
-	cfg, err := config.Load(d.path)
+// reconfigure puts configuration, tables and certificate into force. It reads everything before it changes anything.
+func (s *server) reconfigure(cfg *config.Config) error {
+	certificates, err := s.load(cfg)
 	if err != nil {
 		return err
 	}
-	certificates, err := d.load(cfg)
-	if err != nil {
-		return err
-	}
-	d.identity.Store(certificates)
-	d.listen.SetLimits(limits(cfg))
-	d.smtp.Configure(cfg, d.resolver(cfg))
-	d.stage.SetMessageSize(int64(cfg.MessageSize))
-	for _, key := range needRestart(d.started, cfg) {
-		d.log.Warn("%s has changed: that takes a restart", key)
+	s.identity.Store(certificates)
+	s.listen.SetLimits(limits(cfg))
+	s.smtp.Configure(cfg, s.resolver(cfg))
+	s.stage.SetMessageSize(int64(cfg.MessageSize))
+	for _, key := range needRestart(s.started, cfg) {
+		s.Log.Warn("%s has changed: that takes a restart", key)
 	}
 	return nil
 }
@@ -272,9 +225,9 @@ func needRestart(started, now *config.Config) []string {
 
 // confine gives up what smtpd does not need: capabilities, programs, and files other than the spool, configuration, tables,
 // certificate, and what finding names takes. A reload finds its files only in directories that were named at the start.
-func confine(path string, cfg *config.Config, log *logline.Logger) error {
+func confine(d *daemon.Daemon, cfg *config.Config) error {
 	_ = time.Local.String() // reads the time zone while it is within reach
-	rules := sandbox.Rules{ReadWrite: []string{cfg.SpoolDir}, ReadOnly: []string{"/etc", filepath.Dir(path)}}
+	rules := sandbox.Rules{ReadWrite: []string{cfg.SpoolDir}, ReadOnly: []string{"/etc", filepath.Dir(d.Path)}}
 	t := cfg.Tables
 	for _, file := range append([]string{t.Users, t.Domains, t.Virtual, t.Passwd, cfg.TLS.Certificate, cfg.TLS.Key}, t.Aliases...) {
 		if file != "" {
@@ -284,11 +237,7 @@ func confine(path string, cfg *config.Config, log *logline.Logger) error {
 	if target, err := filepath.EvalSymlinks("/etc/resolv.conf"); err == nil {
 		rules.ReadOnly = append(rules.ReadOnly, filepath.Dir(target))
 	}
-	notes, err := sandbox.Restrict(rules)
-	for _, note := range notes {
-		log.Info("sandbox: %s", note)
-	}
-	return errors.Join(err, sandbox.DropCapabilities(), sandbox.NoCoreDumps(), sandbox.NoExec())
+	return errors.Join(d.Confine(rules), sandbox.DropCapabilities(), sandbox.NoCoreDumps(), sandbox.NoExec())
 }
 
 // loginOf is the login name of a uid.
