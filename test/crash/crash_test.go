@@ -116,10 +116,16 @@ func killRound(t *testing.T, point string) counts {
 	inFlight := queued(s)
 	c.inQueue = len(inFlight)
 	s.StartAll()
-	s.Wait("an empty queue", func() bool { return len(queued(s)) == 0 })
+	drain(t, s)
 	c.acked = len(p.all)
 	c.twice = verify(t, s, p.all, inFlight)
 	return c
+}
+
+// drain waits until all local mail is delivered.
+func drain(t *testing.T, s *suite.Suite) {
+	t.Helper()
+	suite.WaitLong(t, 3*time.Minute, "an empty queue", func() bool { return len(queued(s)) == 0 })
 }
 
 // workerDied returns a channel that is closed when the manager says that a worker is gone.

@@ -116,7 +116,7 @@ func powerCheck(t *testing.T, mnt string) {
 	s := powerSuite(t, mnt, true)
 	before := mailboxes(s)
 	s.StartAll()
-	s.Wait("an empty queue", func() bool { return len(queued(s)) == 0 })
+	drain(t, s)
 	s.Stop("localdeliver")
 	any := map[string]bool{}
 	for _, p := range all {

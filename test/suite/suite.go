@@ -497,7 +497,13 @@ func (s *Suite) Wait(what string, ok func() bool) {
 // Wait polls until ok, at most 20 seconds.
 func Wait(tb testing.TB, what string, ok func() bool) {
 	tb.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !ok(); {
+	WaitLong(tb, 20*time.Second, what, ok)
+}
+
+// WaitLong polls until ok, at most for the given time.
+func WaitLong(tb testing.TB, most time.Duration, what string, ok func() bool) {
+	tb.Helper()
+	for deadline := time.Now().Add(most); !ok(); {
 		if time.Now().After(deadline) {
 			tb.Fatalf("waited in vain for %s", what)
 		}
