@@ -56,10 +56,11 @@ func dial(ctx context.Context, socket string, o Options) (*Client, error) {
 }
 
 // passing says that the server has more connections than it takes, or is about to come back. It may have no time for a word:
-// then its backlog is full (EAGAIN), or the connection ends before or after the greeting.
+// then its backlog is full (EAGAIN), or the connection ends before or after the greeting. A socket that is just being made has
+// not yet its mode (EACCES).
 func passing(err error) bool {
 	r, ok := errors.AsType[*reply.Reply](err)
 	return ok && r.Temporary() || slices.ContainsFunc(busy, func(b error) bool { return errors.Is(err, b) })
 }
 
-var busy = []error{syscall.EAGAIN, syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.EPIPE, io.EOF, io.ErrUnexpectedEOF}
+var busy = []error{syscall.EAGAIN, syscall.EACCES, syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.EPIPE, io.EOF, io.ErrUnexpectedEOF}
