@@ -4,6 +4,7 @@ package suite
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"maps"
 	"net"
 	"os"
@@ -569,15 +570,19 @@ func (s *Suite) Queue(via, state string) []string {
 // given are the ports of all suites of this process: one that is not bound yet would be found free again.
 var given sync.Map
 
-// freePort finds a port on loopback.
+// freePort finds a port on loopback, below those that the kernel gives to the tests and connections of other processes.
 func freePort(tb testing.TB) string {
 	tb.Helper()
-	for {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		check(tb, err)
-		l.Close()
-		if _, taken := given.LoadOrStore(l.Addr().String(), true); !taken {
-			return l.Addr().String()
+	for range 1000 {
+		addr := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000))
+		if _, taken := given.LoadOrStore(addr, true); taken {
+			continue
+		}
+		if l, err := net.Listen("tcp", addr); err == nil {
+			l.Close()
+			return addr
 		}
 	}
+	tb.Fatal("no free port")
+	return ""
 }
