@@ -4,8 +4,8 @@ package suite
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
