@@ -123,6 +123,9 @@ func (r *round) done() {
 
 // postpone gives the message its next attempt.
 func (r *round) postpone(due time.Time) {
+	if r.schedule.flushedSince(r.begun) {
+		due = time.Now()
+	}
 	err := r.channel.Defer(r.item, due)
 	if errors.Is(err, fs.ErrNotExist) {
 		return // the administrator took it

@@ -35,12 +35,13 @@ type entry struct {
 
 // schedule holds the messages that wait for a time, and those whose time has come.
 type schedule struct {
-	mu    sync.Mutex
-	later byTime
-	ready []entry // first come, first served
-	dests []string
-	index map[string]uint32
-	wake  chan struct{}
+	flushed time.Time // when all were last made due; guarded by mu
+	mu      sync.Mutex
+	later   byTime
+	ready   []entry // first come, first served
+	dests   []string
+	index   map[string]uint32
+	wake    chan struct{}
 }
 
 func newSchedule() *schedule {
@@ -177,9 +178,19 @@ func (s *schedule) flush(match func(id string) bool) int {
 	}
 	n = len(s.ready) - n
 	s.later = kept
+	if match == nil {
+		s.flushed = time.Now()
+	}
 	heap.Init(&s.later)
 	s.notify()
 	return n
+}
+
+// flushedSince says whether all were made due after t: then a message that was being tried at t is due as well.
+func (s *schedule) flushedSince(t time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.flushed.After(t)
 }
 
 // byTime is a heap.
