@@ -271,7 +271,7 @@ func FuzzReply(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text, local, orcpt string) {
 		a, err := address.Parse(local + "@example.org")
 		if err != nil {
-			t.Skip()
+			t.Skip("no address: ", err)
 		}
 		r := report(Failure)
 		r.Recipients = r.Recipients[:1]
