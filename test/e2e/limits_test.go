@@ -138,7 +138,16 @@ func TestDescriptorsOfSMTPD(t *testing.T) {
 		}
 		stop()
 		s.Wait("a greeting", func() bool { return strings.HasPrefix(greeting(t, s, "smtp"), "220 ") })
-		s.MailTo("afterwards", local("bob"))
+		c = hello(s, "smtp")
+		s.Wait("the tables, read at last", func() bool {
+			c.Cmd(250, "RSET")
+			c.Cmd(250, "MAIL FROM:<a@b.example>")
+			must(t, c.PrintfLine("RCPT TO:<%s>", local("bob")))
+			code, _, _ := c.ReadResponse(0)
+			return code == 250
+		})
+		c.Cmd(250, "RSET")
+		c.Send("a@b.example", []string{local("bob")}, suite.Text("afterwards"))
 		s.Mails("bob", 1)
 		if n := len(s.LogLines("too many open files")); n > 20 {
 			t.Errorf("%d lines about it", n)
