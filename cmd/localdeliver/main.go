@@ -24,6 +24,7 @@ import (
 	"postrider/internal/listen"
 	"postrider/internal/localdeliver"
 	"postrider/internal/localdeliver/worker"
+	"postrider/internal/queue"
 	"postrider/internal/route"
 	"postrider/internal/sandbox"
 	"postrider/internal/spool"
@@ -77,8 +78,8 @@ func run(d *daemon.Daemon, cfg *config.Config) error {
 	if err := s.configure(cfg); err != nil {
 		return err
 	}
-	queue := localdeliver.Queue{Manager: s.manager, Spool: cfg.SpoolDir}
-	s.control = &control.Server{Queue: queue, Rights: s.rights, Log: d.Log}
+	steering := queue.Steering{Schedule: s.manager.Schedule(), Spool: cfg.SpoolDir, Via: envelope.Local}
+	s.control = &control.Server{Queue: steering, Rights: s.rights, Log: d.Log}
 	return s.serve(spawner, inherited)
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"postrider/internal/fault"
 	"postrider/internal/logline"
+	"postrider/internal/queue"
 	"postrider/internal/reply"
 	"postrider/internal/spool"
 )
@@ -114,7 +115,7 @@ func (r *round) done() {
 	if err := r.channel.Done(r.item); err != nil {
 		err = errors.Join(err, r.record())
 		r.log.Error("%v", err)
-		r.schedule.add(known{r.item.Name, r.tries, false}.after(), time.Now().Add(r.s.Config.LocalDeliver.MinBackoff.D()).Unix())
+		r.schedule.Add(queue.Known{Name: r.item.Name, Tries: r.tries}.After(), time.Now().Add(r.s.Config.LocalDeliver.MinBackoff.D()).Unix())
 		return
 	}
 	fault.Point("deliver.done")
@@ -123,7 +124,7 @@ func (r *round) done() {
 
 // postpone gives the message its next attempt.
 func (r *round) postpone(due time.Time) {
-	if r.schedule.flushedSince(r.begun) {
+	if r.schedule.FlushedSince(r.begun) {
 		due = time.Now()
 	}
 	err := r.channel.Defer(r.item, due)
@@ -133,7 +134,7 @@ func (r *round) postpone(due time.Time) {
 	if err != nil {
 		r.log.Error("%v", err)
 	}
-	r.schedule.add(known{r.item.Name, r.tries, false}.after(), due.Unix())
+	r.schedule.Add(queue.Known{Name: r.item.Name, Tries: r.tries}.After(), due.Unix())
 }
 
 // wait lets the message wait for the lanes that had no room. At the end it just stays where it is.
@@ -141,7 +142,7 @@ func (r *round) wait() {
 	for i := range r.outcomes {
 		if o := &r.outcomes[i]; o.status == "" {
 			r.item.Close()
-			r.park(o.lane, known{r.item.Name, r.tries, !r.item.Again})
+			r.park(o.lane, queue.Known{Name: r.item.Name, Tries: r.tries, Fresh: !r.item.Again})
 			return
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"postrider/internal/localdeliver/job"
+	"postrider/internal/queue"
 	"postrider/internal/reply"
 	"postrider/internal/sandbox"
 	"postrider/internal/spool"
@@ -42,9 +43,9 @@ type lane struct {
 	// guarded by m.mu:
 	queue   []*delivery
 	stalled bool
-	staffed bool    // it has a worker
-	idle    bool    // that has nothing to do
-	parked  []entry // messages for which there was no room
+	staffed bool          // it has a worker
+	idle    bool          // that has nothing to do
+	parked  []queue.Entry // messages for which there was no room
 
 	wake    chan struct{} // something was queued
 	give    chan struct{} // another lane asks for the worker's place
@@ -81,8 +82,8 @@ func (m *Manager) offer(key laneKey, d *delivery) bool {
 }
 
 // park lets a message wait for room in a lane. It may have become idle meanwhile.
-func (m *Manager) park(key laneKey, n known) {
-	e := m.schedule.keep(n)
+func (m *Manager) park(key laneKey, n queue.Known) {
+	e := m.schedule.Keep(n)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if l := m.lanes[key]; l != nil {
@@ -90,7 +91,7 @@ func (m *Manager) park(key laneKey, n known) {
 		l.nudge()
 		return
 	}
-	m.schedule.put([]entry{e})
+	m.schedule.Put([]queue.Entry{e})
 }
 
 func (l *lane) nudge() {
@@ -242,7 +243,7 @@ func (l *lane) unpark(limit int) {
 	if l.stalled || n <= 0 {
 		return
 	}
-	l.m.schedule.put(l.parked[:n])
+	l.m.schedule.Put(l.parked[:n])
 	if l.parked = l.parked[n:]; len(l.parked) == 0 {
 		l.parked = nil
 	}
@@ -485,8 +486,8 @@ func (l *lane) watch(n int) (stop func()) {
 			return
 		case <-timer.C:
 		}
-		l.m.gate.extend(n)
-		defer l.m.gate.extend(-n)
+		l.m.gate.Extend(n)
+		defer l.m.gate.Extend(-n)
 		defer l.stall()()
 		<-ended
 	}()

@@ -20,6 +20,7 @@ import (
 	"postrider/internal/config"
 	"postrider/internal/envelope"
 	"postrider/internal/logline"
+	"postrider/internal/queue"
 	"postrider/internal/smtpc"
 	"postrider/internal/spool"
 	"postrider/internal/table"
@@ -82,8 +83,8 @@ type Manager struct {
 	log     *logline.Logger
 
 	settings atomic.Pointer[Settings]
-	schedule *schedule
-	gate     *gate
+	schedule *queue.Schedule
+	gate     *queue.Gate
 	pickups  chan struct{}
 	slots    chan struct{} // one token for each worker
 	scarce   chan struct{} // a lane waits for a worker: an idle one is to end
@@ -105,12 +106,15 @@ type Manager struct {
 func New(channel *spool.Channel, starter Starter, maxWorkers int, log *logline.Logger) *Manager {
 	return &Manager{
 		channel: channel, starter: starter, log: log,
-		schedule: newSchedule(), gate: newGate(maxActive),
+		schedule: queue.NewSchedule(0), gate: queue.NewGate(maxActive),
 		pickups: make(chan struct{}, maxPickups), slots: make(chan struct{}, maxWorkers), scarce: make(chan struct{}),
 		bounces: rate.NewLimiter(rate.Every(6*time.Second), 10), unasked: rate.NewLimiter(rate.Every(time.Minute), 3),
 		lanes: make(map[laneKey]*lane), alive: make(map[uint32]int),
 	}
 }
+
+// Schedule is what waits.
+func (m *Manager) Schedule() *queue.Schedule { return m.schedule }
 
 // Configure replaces the settings. What is under way ends with the old ones.
 func (m *Manager) Configure(s Settings) { m.settings.Store(&s) }
@@ -120,7 +124,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	working, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	m.stopping, m.working = ctx, working
-	if err := m.channel.Scan(func(n spool.Name) error { m.schedule.add(known{Name: n}, n.Due); return ctx.Err() }); err != nil && ctx.Err() == nil {
+	if err := m.channel.Scan(func(n spool.Name) error { m.schedule.Add(queue.Known{Name: n}, n.Due); return ctx.Err() }); err != nil && ctx.Err() == nil {
 		return err
 	}
 	var feeding sync.WaitGroup
@@ -137,11 +141,11 @@ func (m *Manager) Run(ctx context.Context) error {
 
 // found takes a name of new/. It holds the caller while too much is active.
 func (m *Manager) found(name string) {
-	if m.gate.acquire(m.stopping) != nil {
+	if m.gate.Acquire(m.stopping) != nil {
 		return
 	}
 	m.items.Go(func() {
-		defer m.gate.release(1)
+		defer m.gate.Release(1)
 		m.pickup(name)
 	})
 }
@@ -149,16 +153,16 @@ func (m *Manager) found(name string) {
 // retry opens what is due, until the end.
 func (m *Manager) retry() {
 	for {
-		if m.schedule.await(m.stopping, m.longest) != nil || m.gate.acquire(m.stopping) != nil {
+		if m.schedule.Await(m.stopping, m.longest) != nil || m.gate.Acquire(m.stopping) != nil {
 			return
 		}
-		n, ok := m.schedule.next(time.Now())
+		n, ok := m.schedule.Next(time.Now())
 		if !ok {
-			m.gate.release(1)
+			m.gate.Release(1)
 			continue
 		}
 		m.items.Go(func() {
-			defer m.gate.release(1)
+			defer m.gate.Release(1)
 			m.reopen(n)
 		})
 	}

@@ -14,7 +14,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-	"unsafe"
 
 	"postrider/internal/address"
 	"postrider/internal/config"
@@ -23,6 +22,7 @@ import (
 	"postrider/internal/localdeliver/job"
 	"postrider/internal/localdeliver/worker"
 	"postrider/internal/logline"
+	"postrider/internal/queue"
 	"postrider/internal/reply"
 	"postrider/internal/route"
 	"postrider/internal/smtpc"
@@ -300,7 +300,7 @@ func (h *host) home(user string) string { return filepath.Join(h.homes, user) }
 func (h *host) flush(id string) {
 	h.t.Helper()
 	h.await("flush of "+id, func() bool {
-		n, err := Queue{h.manager, h.root}.Flush(h.t.Context(), control.Selection{Anyone: true, ID: id})
+		n, err := queue.Steering{Schedule: h.manager.schedule, Spool: h.root, Via: envelope.Local}.Flush(h.t.Context(), control.Selection{Anyone: true, ID: id})
 		return n == 1 && err == nil
 	})
 }
@@ -572,7 +572,7 @@ func TestStall(t *testing.T) {
 	}
 	h.cfg.LocalDeliver.BatchSize = 4
 	h.run()
-	h.manager.gate.extend(20 - maxActive) // a small host
+	h.manager.gate.Extend(20 - maxActive) // a small host
 	const n = 60
 	for range n {
 		h.queue(nil, "u0")
@@ -646,45 +646,5 @@ func TestAgain(t *testing.T) {
 	h.await("removal", func() bool { return strings.Count(h.log.String(), id+": removed") == 2 })
 	if _, err := os.Stat(read); err != nil || len(h.mail(h.home("u0"))) != 0 {
 		t.Errorf("it came twice: %v %v", err, h.mail(h.home("u0")))
-	}
-}
-
-func TestSchedule(t *testing.T) {
-	t.Parallel()
-	s := newSchedule()
-	at := time.Unix(1_760_000_000, 0)
-	name := func(i int) spool.Name {
-		return spool.Name{Due: at.Unix() + int64(i), ID: fmt.Sprintf("%016d", i), Dest: fmt.Sprint(i % 3)}
-	}
-	for _, i := range []int{5, 1, 3, 2, 4} {
-		s.add(known{Name: name(i), tries: uint8(i)}, name(i).Due)
-	}
-	if _, ok := s.next(at); ok {
-		t.Error("due too early")
-	}
-	if d, due := s.wait(at); due || d != time.Second {
-		t.Errorf("wait %v, %v", d, due)
-	}
-	for i := 1; i <= 2; i++ {
-		if n, ok := s.next(at.Add(2 * time.Second)); !ok || n != (known{name(i), uint8(i), false}) {
-			t.Errorf("%d: %+v, %v", i, n, ok)
-		}
-	}
-	if n := s.flush(func(id string) bool { return id == name(4).ID }); n != 1 {
-		t.Errorf("%d flushed", n)
-	}
-	if n, ok := s.next(at); !ok || n.Name != name(4) {
-		t.Errorf("flushed: %+v, %v", n, ok)
-	}
-	if n := s.flush(nil); n != 2 {
-		t.Errorf("%d flushed", n)
-	}
-}
-
-// TestEntrySize says what a waiting message costs: a million of them must not matter.
-func TestEntrySize(t *testing.T) {
-	t.Parallel()
-	if size := unsafe.Sizeof(entry{}); size > 32 {
-		t.Errorf("an entry has %d octets", size)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"postrider/internal/localdeliver/job"
 	"postrider/internal/logline"
 	"postrider/internal/maildir"
+	"postrider/internal/queue"
 	"postrider/internal/reply"
 	"postrider/internal/route"
 	"postrider/internal/spool"
@@ -72,14 +73,14 @@ func quiet(err error) bool {
 }
 
 // reopen takes a message from cur/ for another attempt.
-func (m *Manager) reopen(n known) {
+func (m *Manager) reopen(n queue.Known) {
 	item, err := m.open(func() (*spool.Item, error) { return m.channel.Open(n.Name) })
 	switch {
 	case err == nil:
-		item.Again = !n.fresh
-		m.work(item, n.tries)
+		item.Again = !n.Fresh
+		m.work(item, n.Tries)
 	case !quiet(err):
-		m.schedule.add(n, time.Now().Add(time.Minute).Unix())
+		m.schedule.Add(n, time.Now().Add(time.Minute).Unix())
 	}
 }
 
@@ -102,8 +103,8 @@ func (m *Manager) open(do func() (*spool.Item, error)) (*spool.Item, error) {
 // work sees one attempt through. The item is closed afterwards. A report that has to wait holds nobody's mail up.
 func (m *Manager) work(item *spool.Item, tries uint8) {
 	weight := len(item.Envelope.To) / weightOf
-	m.gate.add(weight)
-	defer m.gate.release(weight)
+	m.gate.Add(weight)
+	defer m.gate.Release(weight)
 	defer item.Close()
 	r := &round{Manager: m, s: m.settings.Load(), item: item, tries: tries, attempts: item.Attempts(), begun: time.Now()}
 	r.told = r.report() // what an earlier round left unsaid
