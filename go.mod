@@ -21,5 +21,6 @@ require (
 require (
 	github.com/emersion/go-sasl v0.0.0-20241020182733-b788ff22d5a6 // indirect
 	github.com/go-crypt/x v0.4.16 // indirect
+	github.com/miekg/dns v1.1.73
 	golang.org/x/text v0.43.0 // indirect
 )

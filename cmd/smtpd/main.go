@@ -20,6 +20,7 @@ import (
 	"postrider/internal/daemon"
 	"postrider/internal/envelope"
 	"postrider/internal/listen"
+	"postrider/internal/resolver"
 	"postrider/internal/route"
 	"postrider/internal/sandbox"
 	"postrider/internal/smtpd"
@@ -107,7 +108,7 @@ func newServer(d *daemon.Daemon, cfg *config.Config, stage *spool.Stage) (*serve
 	s.identity.Store(certificates)
 	s.smtp = smtpd.New(cfg, s.resolver(cfg), smtpd.Deps{
 		Spool: stageSpool{stage}, Auth: authd{s.auth}, Log: d.Log, Login: loginOf, Identity: s.current,
-		Names: smtpd.NewNames(smtpd.SystemResolver(cfg.Resolver)),
+		Names: smtpd.NewNames(resolver.New(resolver.Options{Server: cfg.Resolver})),
 	})
 	return s, nil
 }

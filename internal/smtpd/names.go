@@ -2,10 +2,8 @@ package smtpd
 
 import (
 	"context"
-	"net"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 )
@@ -14,85 +12,66 @@ import (
 const (
 	nameTimeout = 5 * time.Second // of one client's
 	maxNames    = 5               // PTR records that are tried
-	nameFor     = 5 * time.Minute // how long an answer holds
-	noNameFor   = time.Minute     // and the lack of one
-	maxCached   = 4096
+	noNameFor   = time.Minute     // how long a client without a name stays so
+	maxNameless = 4096
 )
 
 // unknown is the name of a client that has none.
 const unknown = "unknown"
 
-// Lookup is the part of net.Resolver that finding names takes.
+// Lookup asks the DNS; resolver.Resolver does.
 type Lookup interface {
-	LookupAddr(ctx context.Context, addr string) ([]string, error)
-	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
+	Names(ctx context.Context, ip netip.Addr) ([]string, error)
+	Addresses(ctx context.Context, host string) (addrs []netip.Addr, secure bool, err error)
 }
 
 // Names finds the names of clients in the DNS. A name counts only if it leads back to the address.
 type Names struct {
 	lookup Lookup
 
-	mu    sync.Mutex
-	known map[netip.Addr]namedUntil
+	mu       sync.Mutex
+	nameless map[netip.Addr]time.Time // until when: a client whose DNS is silent shall not wait in each session
 }
 
-type namedUntil struct {
-	name  string
-	until time.Time
-}
-
-// NewNames returns Names that ask r.
-func NewNames(r Lookup) *Names {
-	return &Names{lookup: r, known: make(map[netip.Addr]namedUntil)}
-}
-
-// SystemResolver is the resolver of this host, or the one at server (host:port) if that is not empty.
-func SystemResolver(server string) *net.Resolver {
-	if server == "" {
-		return net.DefaultResolver
-	}
-	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		var d net.Dialer
-		return d.DialContext(ctx, network, server)
-	}}
+// NewNames returns Names that ask l.
+func NewNames(l Lookup) *Names {
+	return &Names{lookup: l, nameless: make(map[netip.Addr]time.Time)}
 }
 
 // Name returns the verified name, or "unknown", within nameTimeout.
 func (n *Names) Name(ctx context.Context, ip netip.Addr) string {
-	now := time.Now()
 	n.mu.Lock()
-	k, ok := n.known[ip]
+	until := n.nameless[ip]
 	n.mu.Unlock()
-	if ok && now.Before(k.until) {
-		return k.name
+	if time.Now().Before(until) {
+		return unknown
 	}
 	ctx, cancel := context.WithTimeout(ctx, nameTimeout)
 	defer cancel()
-	name, hold := n.find(ctx, ip), nameFor
+	name := n.find(ctx, ip)
 	if name == unknown {
-		hold = noNameFor
+		n.note(ip)
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if len(n.known) >= maxCached {
-		clear(n.known)
-	}
-	n.known[ip] = namedUntil{name, now.Add(hold)}
 	return name
 }
 
+// note remembers a client without a name.
+func (n *Names) note(ip netip.Addr) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.nameless) >= maxNameless {
+		clear(n.nameless)
+	}
+	n.nameless[ip] = time.Now().Add(noNameFor)
+}
+
 func (n *Names) find(ctx context.Context, ip netip.Addr) string {
-	names, err := n.lookup.LookupAddr(ctx, ip.String())
+	names, err := n.lookup.Names(ctx, ip)
 	if err != nil {
 		return unknown
 	}
 	for _, name := range names[:min(len(names), maxNames)] {
-		name = strings.TrimSuffix(name, ".")
-		if !isHostName(name) {
-			continue
-		}
-		addrs, err := n.lookup.LookupNetIP(ctx, "ip", name+".")
-		if err == nil && slices.ContainsFunc(addrs, func(a netip.Addr) bool { return a.Unmap() == ip }) {
+		if addrs, _, err := n.lookup.Addresses(ctx, name); err == nil && slices.Contains(addrs, ip) {
 			return name
 		}
 	}

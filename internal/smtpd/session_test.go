@@ -15,6 +15,8 @@ import (
 	"postrider/internal/envelope"
 	"postrider/internal/listen"
 	"postrider/internal/logline"
+	"postrider/internal/resolver"
+	"postrider/test/fakedns"
 )
 
 // script is a connection whose client sends all at once and ends.
@@ -221,11 +223,33 @@ func TestProxy(t *testing.T) {
 	}
 }
 
+// namesZone: .1 is right, .2 claims a name that is another's, .3 has a name that is none, .4 has nothing, .5 has too many, for .6
+// the DNS fails.
+const namesZone = `
+1.2.0.192.in-addr.arpa. PTR good.example.org.
+2.2.0.192.in-addr.arpa. PTR good.example.org.
+3.2.0.192.in-addr.arpa. PTR a\032b\040c\041.example.org.
+5.2.0.192.in-addr.arpa. PTR a.example.org.
+5.2.0.192.in-addr.arpa. PTR b.example.org.
+5.2.0.192.in-addr.arpa. PTR c.example.org.
+5.2.0.192.in-addr.arpa. PTR d.example.org.
+5.2.0.192.in-addr.arpa. PTR e.example.org.
+5.2.0.192.in-addr.arpa. PTR five.example.org.
+1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa. PTR good.example.org.
+1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa. PTR six.example.org.
+good.example.org. A 192.0.2.1
+five.example.org. A 192.0.2.5
+six.example.org. AAAA 2001:db8::1
+`
+
 func TestNames(t *testing.T) {
 	t.Parallel()
-	n := NewNames(zone{})
+	dns := fakedns.Start(t, namesZone)
+	dns.SetFault("6.2.0.192.in-addr.arpa", fakedns.Refused)
+	n := NewNames(resolver.New(resolver.Options{Server: dns.Addr}))
 	for ip, want := range map[string]string{
-		"192.0.2.1": "good.example.org", "192.0.2.2": unknown, "192.0.2.3": unknown, "192.0.2.4": unknown, "2001:db8::1": "six.example.org",
+		"192.0.2.1": "good.example.org", "192.0.2.2": unknown, "192.0.2.3": unknown, "192.0.2.4": unknown, "192.0.2.5": unknown,
+		"192.0.2.6": unknown, "2001:db8::1": "six.example.org",
 	} {
 		for range 2 {
 			if got := n.Name(context.Background(), netip.MustParseAddr(ip)); got != want {
@@ -233,34 +257,39 @@ func TestNames(t *testing.T) {
 			}
 		}
 	}
-	if len(n.known) != 5 {
-		t.Errorf("%d answers kept", len(n.known))
+	if len(n.nameless) != 5 {
+		t.Errorf("%d clients without a name are kept", len(n.nameless))
 	}
 }
 
-// zone answers: .1 is right, .2 claims a name that is another's, .3 has a name that is none, .4 has nothing.
-type zone struct{}
-
-func (zone) LookupAddr(_ context.Context, addr string) ([]string, error) {
-	switch addr {
-	case "192.0.2.1", "192.0.2.2":
-		return []string{"good.example.org."}, nil
-	case "192.0.2.3":
-		return []string{"a b(c).example.org."}, nil
-	case "2001:db8::1":
-		return []string{"four.example.org.", "six.example.org."}, nil
+// A client without a name is not asked for again at once.
+func TestNameless(t *testing.T) {
+	t.Parallel()
+	l := &countingLookup{}
+	n := NewNames(l)
+	for i := range 2*maxNameless + 1 {
+		ip := netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})
+		for range 2 {
+			if got := n.Name(t.Context(), ip); got != unknown {
+				t.Fatal(got)
+			}
+		}
 	}
-	return nil, &net.DNSError{IsNotFound: true}
+	if l.lookups != 2*maxNameless+1 || len(n.nameless) > maxNameless {
+		t.Errorf("%d lookups, %d clients kept", l.lookups, len(n.nameless))
+	}
 }
 
-func (zone) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr, error) {
-	switch host {
-	case "good.example.org.", "four.example.org.":
-		return []netip.Addr{netip.MustParseAddr("::ffff:192.0.2.1")}, nil
-	case "six.example.org.":
-		return []netip.Addr{netip.MustParseAddr("2001:db8::1")}, nil
-	}
-	return nil, &net.DNSError{IsNotFound: true}
+// countingLookup finds nothing.
+type countingLookup struct{ lookups int }
+
+func (l *countingLookup) Names(context.Context, netip.Addr) ([]string, error) {
+	l.lookups++
+	return nil, nil
+}
+
+func (l *countingLookup) Addresses(context.Context, string) ([]netip.Addr, bool, error) {
+	return nil, false, nil
 }
 
 // BenchmarkSession is a session with one message of 4 KiB; ns/op is to be far below what the disk takes.
