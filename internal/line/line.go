@@ -6,7 +6,6 @@ package line
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"time"
 )
@@ -20,6 +19,9 @@ var (
 // ErrBareEOL is a CR or LF that does not stand in a CRLF. In a body the stream stays in step; after one in a command the
 // caller ends the connection.
 var ErrBareEOL = errors.New("bare CR or LF")
+
+// ErrEndless is the cause in a *ReadError when a line goes on for so long that the peer is given up.
+var ErrEndless = errors.New("endless line")
 
 // ReadError wraps what the connection returned: end of file, a timeout, a reset. Nothing more can be read.
 type ReadError struct{ Err error }
@@ -39,7 +41,9 @@ const bufferSize = 8 << 10
 // Reader reads lines, dot-terminated bodies and chunks from one connection. A peer that sends nothing, or just enough not to
 // seem idle, is given up: a line must be complete within Timeout, and a body must come at minRate on average.
 type Reader struct {
-	Timeout time.Duration // of a whole line, and of each read of a body; 0 = none
+	Timeout  time.Duration // of a whole line, and of each read of a body; 0 = none
+	Deadline time.Time     // the end of all waiting, whatever Timeout allows; zero = none
+	BareLF   bool          // ReadLine takes LF for CRLF and lets CRs pass: what servers answer can smuggle nothing
 
 	conn  Conn
 	buf   []byte
@@ -70,6 +74,9 @@ func (r *Reader) fill() error {
 		if !r.until.IsZero() && r.until.Before(deadline) {
 			deadline = r.until
 		}
+		if !r.Deadline.IsZero() && r.Deadline.Before(deadline) {
+			deadline = r.Deadline
+		}
 		if err := r.conn.SetReadDeadline(deadline); err != nil {
 			return &ReadError{err}
 		}
@@ -99,6 +106,9 @@ func (r *Reader) ReadLine(max int) ([]byte, error) {
 		if i := bytes.IndexByte(r.buf[r.r+from:r.w], '\n'); i >= 0 {
 			line := r.buf[r.r : r.r+from+i+1]
 			r.r += len(line)
+			if r.BareLF && len(line) <= max {
+				return bytes.TrimRight(line, "\r\n"), nil
+			}
 			return checkLine(line, max)
 		}
 		if from == 0 {
@@ -147,7 +157,7 @@ func (r *Reader) skipLine() error {
 			return err
 		}
 	}
-	return &ReadError{fmt.Errorf("line longer than %d octets", skipLimit)}
+	return &ReadError{ErrEndless}
 }
 
 // body passes what was read on to dst and remembers the first thing that is wrong with it, so that the rest can still be

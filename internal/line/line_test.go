@@ -103,8 +103,41 @@ func TestPatience(t *testing.T) {
 func TestReadLineGivesUp(t *testing.T) {
 	t.Parallel()
 	var re *ReadError
-	if _, err := reader(strings.Repeat("x", 3*skipLimit), 4096).ReadLine(512); !errors.As(err, &re) {
+	if _, err := reader(strings.Repeat("x", 3*skipLimit), 4096).ReadLine(512); !errors.As(err, &re) || !errors.Is(err, ErrEndless) {
 		t.Fatalf("endless line: %v", err)
+	}
+}
+
+func TestDeadline(t *testing.T) {
+	t.Parallel()
+	c := &clocked{pieces: pieces{in: "250-a\r\n250 b\r\n", n: 1}}
+	r := NewReader(c, time.Hour)
+	r.Deadline = time.Now().Add(time.Minute)
+	for range 2 {
+		if _, err := r.ReadLine(512); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, d := range c.deadlines {
+		if d.After(r.Deadline) {
+			t.Errorf("waits until %v after the deadline", d.Sub(r.Deadline))
+		}
+	}
+}
+
+func TestBareLF(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{1, 100} {
+		r := reader("250-a\n250 b\r\n250\rc\r\r\n"+strings.Repeat("x", 9000)+"\n", n)
+		r.BareLF = true
+		for _, want := range []string{"250-a", "250 b", "250\rc"} {
+			if got, err := r.ReadLine(512); err != nil || string(got) != want {
+				t.Errorf("got %q, %v; want %q", got, err, want)
+			}
+		}
+		if _, err := r.ReadLine(512); err == nil {
+			t.Error("overlong line")
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/emersion/go-smtp"
 
@@ -124,8 +125,13 @@ const (
 	maxText  = 8192 // what is kept
 )
 
-// Read reads one reply, single or multi-line.
+// Read reads one reply, single or multi-line. All of it must come within the Timeout of r. After an error the stream is out
+// of step: the connection is of no more use.
 func Read(r *line.Reader) (*Reply, error) {
+	if r.Timeout > 0 {
+		r.Deadline = time.Now().Add(r.Timeout)
+		defer func() { r.Deadline = time.Time{} }()
+	}
 	var rep Reply
 	var text strings.Builder
 	for n := 0; ; n++ {
@@ -143,6 +149,10 @@ func Read(r *line.Reader) (*Reply, error) {
 		rep.Code = code
 		if e, tail, ok := cutEnhanced(rest, code); ok {
 			rep.Enhanced, rest = e, tail
+		}
+		if n == 0 && !more {
+			rep.Text = Clean(rest)
+			return &rep, nil
 		}
 		if n > 0 && text.Len() < maxText {
 			text.WriteByte('\n')
@@ -180,6 +190,9 @@ func split(l string) (code int, more bool, rest string, ok bool) {
 // cutEnhanced reads an enhanced code of the right class at the start of a text (RFC 2034 §4).
 func cutEnhanced(s string, code int) (e Enhanced, rest string, ok bool) {
 	word, rest, _ := strings.Cut(s, " ")
+	if len(word) < len("2.0.0") || word[1] != '.' {
+		return e, s, false
+	}
 	parts := strings.Split(word, ".")
 	if len(parts) != 3 {
 		return e, s, false

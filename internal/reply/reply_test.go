@@ -48,6 +48,37 @@ func TestOf(t *testing.T) {
 	}
 }
 
+// clocked is a connection that delivers an octet at a time and notes the deadlines that it is given.
+type clocked struct {
+	io.Reader
+	deadlines []time.Time
+}
+
+func (c *clocked) Read(b []byte) (int, error) { return c.Reader.Read(b[:1]) }
+
+func (c *clocked) SetReadDeadline(t time.Time) error {
+	c.deadlines = append(c.deadlines, t)
+	return nil
+}
+
+// TestOneDeadline: a reply of many lines has no more time than one of a single line.
+func TestOneDeadline(t *testing.T) {
+	t.Parallel()
+	c := &clocked{Reader: strings.NewReader(strings.Repeat("250-a\r\n", 100) + "250 b\r\n")}
+	r := line.NewReader(c, time.Minute)
+	if _, err := Read(r); err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range c.deadlines {
+		if !d.Equal(c.deadlines[0]) {
+			t.Fatalf("the deadline moved by %v", d.Sub(c.deadlines[0]))
+		}
+	}
+	if !r.Deadline.IsZero() {
+		t.Error("the deadline stays for what follows")
+	}
+}
+
 func FuzzRead(f *testing.F) {
 	for _, s := range []string{"250 ok\r\n", "250-a\r\n250 2.1.0 b\r\n", "250-a\r\n251 b\r\n", "42\r\n", "550 5.1.1\r\n", "250 999.1.1 x\r\n"} {
 		f.Add(s)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 
 	"postrider/internal/control"
@@ -31,6 +32,9 @@ func (p *program) checkAliases() int {
 
 // flush asks the queue's daemons to try again now (-q). A daemon that this host does not have is passed over.
 func (p *program) flush(ctx context.Context) int {
+	if len(p.options.flushOnly) > 0 {
+		return p.retry(ctx)
+	}
 	asked, status := 0, exitOK
 	for _, path := range mailq.Sockets(p.config.RunDir) {
 		err := flush(ctx, path, p.options.flushID)
@@ -46,6 +50,26 @@ func (p *program) flush(ctx context.Context) int {
 		return p.fail(exitTempFail, fmt.Errorf("the mail system is down: no control socket in %s", p.config.RunDir))
 	}
 	return status
+}
+
+// retry has what is chosen by parts of the id, the sender or a recipient tried again now. That there may be no such message is
+// no failure.
+func (p *program) retry(ctx context.Context) int {
+	r := mailq.Request{SpoolDir: p.config.SpoolDir, RunDir: p.config.RunDir, Do: mailq.Retry}
+	if id := p.options.flushID; id != "" {
+		r.IDs = []string{id}
+	}
+	for _, s := range p.options.flushOnly {
+		test := mailq.Containing[s.letter](s.part)
+		if s.others {
+			test = mailq.Not(test)
+		}
+		r.Filter = append(r.Filter, test)
+	}
+	if status := r.Run(ctx, io.Discard, io.Discard); status > mailq.NotFound {
+		return p.fail(exitTempFail, fmt.Errorf("the queue cannot be steered now; mailq retry says why"))
+	}
+	return exitOK
 }
 
 func flush(ctx context.Context, path, id string) error {

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"postrider/internal/config"
+	"postrider/internal/envelope"
+	"postrider/internal/mailq"
 )
 
 // mode is what the program is asked to do.
@@ -25,20 +27,28 @@ const (
 type options struct {
 	mode       mode
 	config     string
-	headers    bool     // -t: recipients from the header
-	ignoreDots bool     // -i: a line with a single dot does not end the message
-	sender     *string  // -f, -r; nil = the login name
-	fullName   string   // -F
-	body       string   // -B: "", "7bit" or "8bitmime"
-	notify     []string // -N, lower case
-	ret        string   // -R: "", "full" or "hdrs"
-	envID      string   // -V
-	aliases    string   // -oA: an aliases file instead of those configured
-	flushID    string   // -qI: only this message
-	interval   bool     // -q30m: a daemon is asked for, which runs already
-	verbose    bool     // -v
-	args       []string // what follows the options
+	headers    bool        // -t: recipients from the header
+	ignoreDots bool        // -i: a line with a single dot does not end the message
+	sender     *string     // -f, -r; nil = the login name
+	fullName   string      // -F
+	body       string      // -B: "", "7bit" or "8bitmime"
+	notify     []string    // -N, lower case
+	ret        string      // -R: "", "full" or "hdrs"
+	envID      string      // -V
+	aliases    string      // -oA: an aliases file instead of those configured
+	flushID    string      // -qI: only this message
+	flushOnly  []selection // -qI, -qR, -qS: only messages like that
+	interval   bool        // -q30m: a daemon is asked for, which runs already
+	verbose    bool        // -v
+	args       []string    // what follows the options
 	warnings   []string
+}
+
+// selection is of messages that have a part in their id (I), sender (S) or a recipient (R); with others, that have not.
+type selection struct {
+	letter byte
+	others bool
+	part   string
 }
 
 // The option letters by what follows them. Those without a case in set are swallowed: they steer parts of sendmail that
@@ -185,17 +195,23 @@ func (o *options) setOption(argument string) {
 	}
 }
 
-// setFlush takes -q and its kin. An interval (-q30m, -qp30m) does not keep mail from being sent. Selections that are not
-// known here flush more than was asked for.
+// setFlush takes -q and its kin. An interval (-q30m, -qp30m) does not keep mail from being sent. A selection by a part of the
+// id, a recipient or the sender (-qI, -qR, -qS, with ! before the letter: all others) is what sendmail makes of it; others that
+// are not known here flush more than was asked for.
 func (o *options) setFlush(argument string) {
-	switch {
-	case argument != "" && (argument[0] == 'p' || '0' <= argument[0] && argument[0] <= '9'):
+	if argument != "" && (argument[0] == 'p' || '0' <= argument[0] && argument[0] <= '9') {
 		o.interval = true
 		return
-	case strings.HasPrefix(argument, "I"):
-		o.flushID = argument[1:]
 	}
 	o.mode = modeFlush
+	rest, others := strings.CutPrefix(argument, "!")
+	switch {
+	case rest == "" || mailq.Containing[rest[0]] == nil:
+	case rest[0] == 'I' && !others && envelope.ValidID(rest[1:]):
+		o.flushID = rest[1:]
+	default:
+		o.flushOnly = append(o.flushOnly, selection{rest[0], others, rest[1:]})
+	}
 }
 
 func (o *options) setBody(argument string) error {

@@ -68,7 +68,12 @@ func TestCallers(t *testing.T) {
 		{"flush", "sendmail -q", want(func(o *options) { o.mode = modeFlush })},
 		{"runq", "runq", want(func(o *options) { o.mode = modeFlush })},
 		{"flush one", "sendmail -qI0123456789bcdfgh", want(func(o *options) { o.mode, o.flushID = modeFlush, "0123456789bcdfgh" })},
-		{"flush site", "sendmail -qRexample.org", want(func(o *options) { o.mode = modeFlush })},
+		{"flush site", "sendmail -qRexample.org", want(func(o *options) { o.mode, o.flushOnly = modeFlush, []selection{{'R', false, "example.org"}} })},
+		{"flush by parts", "sendmail -q!Sbob -qI0123", want(func(o *options) {
+			o.mode, o.flushOnly = modeFlush, []selection{{'S', true, "bob"}, {'I', false, "0123"}}
+		})},
+		{"flush quarantined", "sendmail -qQ", want(func(o *options) { o.mode = modeFlush })},
+		{"flush not", "sendmail -q!", want(func(o *options) { o.mode = modeFlush })},
 		{"interval", "sendmail -q30m", want(func(o *options) { o.mode, o.interval = modeNothing, true })},
 		{"interval and recipients", "sendmail -q30m bob", want(func(o *options) { o.interval, o.args = true, []string{"bob"} })},
 		{"mail and interval", "sendmail -bm -qp30m bob", want(func(o *options) { o.interval, o.args = true, []string{"bob"} })},

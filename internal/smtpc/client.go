@@ -1,16 +1,16 @@
-// Package smtpc is the client's side of SMTP (RFC 5321) over a connection that somebody else has made: the submit sockets
-// for sendmail, notices and forwarded copies, other hosts for relayd. It pipelines, sends in chunks where that is offered,
-// and streams the message.
+// Package smtpc is the client's side of SMTP (RFC 5321) and LMTP (RFC 2033) over a connection that somebody else has made:
+// the submit sockets for sendmail, notices and forwarded copies, other hosts for relayd. It pipelines, sends in chunks where
+// that is offered, and streams the message.
 //
-// The peer is not trusted: replies are bounded, every read and write has a deadline, and no address or parameter can break
-// out of its command. What the server answered is an error of type *reply.Reply; any other error concerns the connection
-// or the message's source and is temporary: whether the server took the message may then be unknown.
+// The peer is not trusted. Replies are bounded, every reply as a whole and every block written has a deadline, no address or
+// parameter can break out of its command, and a message counts as sent only by a 2xx reply after its end. A server that says
+// what makes no sense, or 421, is not listened to any longer. What it answered is a *reply.Reply in an *Error, which also
+// says where that was; any other error concerns the connection or the message's source and is temporary.
 package smtpc
 
 import (
 	"context"
-	"errors"
-	"fmt"
+	"crypto/tls"
 	"net"
 	"strconv"
 	"strings"
@@ -22,13 +22,15 @@ import (
 
 // Options of a connection.
 type Options struct {
-	Hello    string // our name in EHLO; "" = localhost
-	Timeouts Timeouts
+	Hello      string // our name in EHLO; "" = localhost
+	Timeouts   Timeouts
+	LMTP       bool     // LHLO, and a final reply for each recipient
+	Mechanisms []string // of authentication that may be used, in upper case; nil = all that Auth knows
 }
 
 // Timeouts of each wait for the server. Zero values are those of RFC 5321 §4.5.3.2.
 type Timeouts struct {
-	Command time.Duration // greeting and commands; 5 min
+	Command time.Duration // greeting, commands, TLS handshake; 5 min
 	Block   time.Duration // each block of the message; 3 min
 	Final   time.Duration // the answer to the message; 10 min
 }
@@ -46,71 +48,135 @@ func (t Timeouts) orDefault() Timeouts {
 	return t
 }
 
-// Client is one connection to a server. It is not for concurrent use. After an error that is no *reply.Reply it is broken
-// and can only be closed.
+// Client is one connection to a server. It is not for concurrent use.
 type Client struct {
-	conn     net.Conn
-	in       *line.Reader
-	hello    string
-	timeouts Timeouts
+	raw     net.Conn // as it was given
+	conn    net.Conn // raw, or TLS on it
+	in      *line.Reader
+	options Options
 
+	greeting   string
+	name       string            // of the server, by itself
 	extensions map[string]string // keyword in upper case → parameters
-	open       bool              // a transaction is to be reset before the next
-	broken     error
-	farewell   *reply.Reply // a 421: what follows is the end of the connection
+
+	step   Step
+	open   bool   // a transaction is to be reset before the next
+	ended  bool   // the end of a message has been written and not been answered
+	broken *Error // why the connection is of no more use
+
+	out      []byte    // what is written next
+	commands []command // of a transaction; their text is in out
+	block    []byte    // of the message
 }
 
-// New awaits the greeting on conn and says EHLO, or HELO to a server that does not know it. It owns conn, and closes it if
-// it fails.
+// New awaits the greeting on conn and says EHLO, or HELO to a server that does not know it. It owns conn, and closes it if it
+// fails.
 func New(ctx context.Context, conn net.Conn, o Options) (*Client, error) {
-	c := &Client{conn: conn, hello: o.Hello, timeouts: o.Timeouts.orDefault()}
-	if c.hello == "" {
-		c.hello = "localhost"
-	}
-	c.in = line.NewReader(conn, c.timeouts.Command)
+	c := newClient(conn, o)
 	defer c.watch(ctx)()
 	if err := c.greet(); err != nil {
-		conn.Close()
 		return nil, because(ctx, err)
 	}
 	return c, nil
 }
 
+// NewTLS is New on a connection that is TLS from its start (RFC 8314 §3).
+func NewTLS(ctx context.Context, conn net.Conn, config *tls.Config, o Options) (*Client, error) {
+	c := newClient(conn, o)
+	defer c.watch(ctx)()
+	err := c.handshake(ctx, config)
+	if err == nil {
+		err = c.greet()
+	}
+	if err != nil {
+		return nil, because(ctx, err)
+	}
+	return c, nil
+}
+
+func newClient(conn net.Conn, o Options) *Client {
+	o.Timeouts = o.Timeouts.orDefault()
+	if o.Hello == "" {
+		o.Hello = "localhost"
+	}
+	c := &Client{raw: conn, options: o}
+	c.use(conn)
+	return c
+}
+
+// use speaks over conn from now on.
+func (c *Client) use(conn net.Conn) {
+	c.conn = conn
+	c.in = line.NewReader(conn, c.options.Timeouts.Command)
+	c.in.BareLF = true
+}
+
 func (c *Client) greet() error {
-	r, err := c.read(c.timeouts.Command)
+	c.step = StepGreeting
+	r, err := c.read(c.options.Timeouts.Command)
 	if err != nil {
 		return err
 	}
-	if r.Code != 220 {
-		return refusal(r)
+	if !took(r) {
+		return c.end(r)
 	}
-	if r, err = c.command("EHLO " + c.hello); err != nil {
+	c.greeting = r.Text
+	return c.hello()
+}
+
+// hello makes us known. A server that does not know EHLO gets HELO (RFC 5321 §3.2), whichever way it says so.
+func (c *Client) hello() error {
+	c.step = StepEHLO
+	if c.options.LMTP {
+		c.step = StepLHLO
+	}
+	r, err := c.command(string(c.step) + " " + c.options.Hello)
+	if err == nil && r.Permanent() && !c.options.LMTP {
+		c.step = StepHELO
+		r, err = c.command("HELO " + c.options.Hello)
+	}
+	if err != nil {
 		return err
 	}
-	if r.Code == 500 || r.Code == 502 {
-		if r, err = c.command("HELO " + c.hello); err != nil {
-			return err
-		}
+	if !took(r) {
+		return c.end(r)
 	}
-	if r.Code != 250 {
-		return refusal(r)
-	}
-	c.extensions = extensions(r.Text)
+	first, rest, _ := strings.Cut(r.Text, "\n")
+	c.name, _, _ = strings.Cut(first, " ")
+	c.extensions = extensions(rest)
 	return nil
 }
 
-// extensions reads what stands in the reply to EHLO (RFC 5321 §4.1.1.1).
+// end closes the connection because of a reply without which there is no session.
+func (c *Client) end(r *reply.Reply) error {
+	if refused(r) {
+		return c.part(r)
+	}
+	return c.nonsense(r)
+}
+
+// extensions reads what stands below the first line of the reply to EHLO (RFC 5321 §4.1.1.1). AUTH= is how AUTH was written
+// before it was agreed on.
 func extensions(text string) map[string]string {
 	ext := make(map[string]string)
-	_, rest, _ := strings.Cut(text, "\n")
-	for l := range strings.SplitSeq(rest, "\n") {
+	for l := range strings.SplitSeq(text, "\n") {
 		keyword, params, _ := strings.Cut(l, " ")
+		keyword = strings.ToUpper(keyword)
+		if first, old := strings.CutPrefix(keyword, "AUTH="); old {
+			keyword, params = "AUTH", ext["AUTH"]+" "+first+" "+params
+		}
 		if keyword != "" {
-			ext[strings.ToUpper(keyword)] = params
+			ext[keyword] = params
 		}
 	}
 	return ext
 }
+
+// Greeting is the text of the server's first reply.
+func (c *Client) Greeting() string { return c.greeting }
+
+// Name is what the server calls itself in its reply to EHLO, which may be anything.
+func (c *Client) Name() string { return c.name }
 
 // Extension says whether the server offered an extension (in upper case), and with which parameters.
 func (c *Client) Extension(keyword string) (params string, ok bool) {
@@ -121,6 +187,16 @@ func (c *Client) Extension(keyword string) (params string, ok bool) {
 func (c *Client) has(keyword string) bool {
 	_, ok := c.extensions[keyword]
 	return ok
+}
+
+// MaxSize is the size in octets of the largest message that the server takes (RFC 1870 §4); ok = it named one.
+func (c *Client) MaxSize() (n int64, ok bool) {
+	word, _, _ := strings.Cut(c.extensions["SIZE"], " ")
+	n, err := strconv.ParseInt(word, 10, 64)
+	if err != nil || n <= 0 {
+		return 0, false
+	}
+	return n, true
 }
 
 // MaxRecipients is how many recipients the server takes in one transaction (RFC 9422), 0 if it did not say.
@@ -136,89 +212,28 @@ func (c *Client) MaxRecipients() int {
 	return 0
 }
 
+// TLS describes the connection's TLS, nil if it has none.
+func (c *Client) TLS() *tls.ConnectionState {
+	t, ok := c.conn.(*tls.Conn)
+	if !ok {
+		return nil
+	}
+	state := t.ConnectionState()
+	return &state
+}
+
+// Usable says that another message may go over the connection.
+func (c *Client) Usable() bool { return c.broken == nil }
+
 // Quit takes leave and closes the connection. There is nothing to be done about its errors.
 func (c *Client) Quit() {
 	if c.broken == nil {
-		c.timeouts.Command = min(c.timeouts.Command, 5*time.Second)
+		c.step = StepQUIT
+		c.options.Timeouts.Command = min(c.options.Timeouts.Command, 5*time.Second)
 		c.command("QUIT")
 	}
 	c.conn.Close()
 }
 
 // Close ends the connection without a word.
-func (c *Client) Close() error { return c.conn.Close() }
-
-// watch ends all waiting when ctx ends.
-func (c *Client) watch(ctx context.Context) (stop func() bool) {
-	return context.AfterFunc(ctx, func() { c.conn.Close() })
-}
-
-// because names the end of ctx as the cause of what it led to.
-func because(ctx context.Context, err error) error {
-	if err != nil && ctx.Err() != nil {
-		return fmt.Errorf("smtp: %w", context.Cause(ctx))
-	}
-	return err
-}
-
-// command sends one command and awaits its reply.
-func (c *Client) command(text string) (*reply.Reply, error) {
-	if err := c.write([]byte(text+"\r\n"), c.timeouts.Command); err != nil {
-		return nil, c.explain(err)
-	}
-	return c.read(c.timeouts.Command)
-}
-
-func (c *Client) write(b []byte, timeout time.Duration) error {
-	err := c.conn.SetWriteDeadline(time.Now().Add(timeout))
-	if err == nil {
-		_, err = c.conn.Write(b)
-	}
-	if err != nil {
-		c.broken = fmt.Errorf("smtp: %w", err)
-		return c.broken
-	}
-	return nil
-}
-
-// read awaits a reply. When the connection ends after a 421, that is why.
-func (c *Client) read(timeout time.Duration) (*reply.Reply, error) {
-	c.in.Timeout = timeout
-	r, err := reply.Read(c.in)
-	if err != nil {
-		c.broken = fmt.Errorf("smtp: %w", err)
-		if c.farewell != nil {
-			return nil, c.farewell
-		}
-		return nil, c.broken
-	}
-	if r.Code == 421 {
-		c.farewell = r
-	}
-	return r, nil
-}
-
-// explain looks for the reason that a server gives before it stops reading.
-func (c *Client) explain(failed error) error {
-	for range maxOutstanding {
-		r, err := c.read(time.Second)
-		if err != nil {
-			if r, ok := errors.AsType[*reply.Reply](err); ok {
-				return r
-			}
-			return failed
-		}
-		if !r.Positive() {
-			return r
-		}
-	}
-	return failed
-}
-
-// refusal is a reply as an error. One that makes no sense at its place is taken for a temporary failure.
-func refusal(r *reply.Reply) error {
-	if r.Temporary() || r.Permanent() {
-		return r
-	}
-	return fmt.Errorf("smtp: unexpected reply: %w", errors.New(r.Error()))
-}
+func (c *Client) Close() error { return c.raw.Close() }

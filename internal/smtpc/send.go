@@ -3,200 +3,261 @@ package smtpc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
-	"slices"
-	"strings"
 
 	"postrider/internal/reply"
 )
 
-// Result is what the server said about a message.
-type Result struct {
-	Recipients []*reply.Reply // in the order of the envelope; nil = it did not come to that
-	Message    *reply.Reply   // its last word; nil = it did not come to that
-}
-
-// ErrRecipients is the cause in the reply that Send returns when nothing was sent because of a recipient.
-var ErrRecipients = errors.New("recipient refused")
-
-// Send transacts one message. body is read to its end in wire form, CRLF only, without stuffed dots; if reading it fails,
-// the connection is closed and the message not sent. A nil error means that the server took the message for those
-// recipients to which it said 25x. A *reply.Reply is its refusal: of the sender, of the message, or with cause
-// ErrRecipients of the first recipient, if none was left or the envelope is to be taken as a whole.
+// Send transacts one message. body is read to its end in wire form, CRLF only, without stuffed dots; if reading it fails, the
+// connection is closed and the message not sent. A nil error means that the server took the message for those recipients to
+// which it said 2xx; over LMTP, that it answered for each. A *reply.Reply in the error is its refusal: of the sender, of the
+// message, or with cause ErrRecipients of the first recipient, if none was left or the envelope is to be taken as a whole.
+// Result.Of tells recipient by recipient.
 func (c *Client) Send(ctx context.Context, e *Envelope, body io.Reader) (Result, error) {
 	defer c.watch(ctx)()
-	r, err := c.send(e, body)
-	c.open = r.Message == nil
-	return r, because(ctx, err)
+	t := transaction{Client: c, envelope: e}
+	err := t.send(body)
+	c.ended = false
+	return t.result, because(ctx, err)
 }
 
-func (c *Client) send(e *Envelope, body io.Reader) (Result, error) {
-	var r Result
-	if err := c.reset(); err != nil {
-		return r, err
+// Verify asks the server what it would say to each recipient, and sends nothing. Errors are those of Send.
+func (c *Client) Verify(ctx context.Context, e *Envelope) ([]*reply.Reply, error) {
+	defer c.watch(ctx)()
+	t := transaction{Client: c, envelope: e}
+	err := t.prepare(false)
+	if err == nil {
+		err = t.exchange()
 	}
-	commands, err := c.commands(e)
-	if err != nil {
-		return r, err
-	}
-	chunked := c.has("CHUNKING")
-	ahead := c.has("PIPELINING") && !chunked && !e.Whole // DATA before the recipients' replies
-	if ahead {
-		commands = append(commands, "DATA")
-	}
-	replies, err := c.exchange(commands)
-	r.Recipients = pad(replies, len(e.To))
-	if err != nil {
-		return r, err
-	}
-	if refused := e.refusal(replies); refused != nil {
-		return r, c.abandon(replies[len(replies)-1], refused)
-	}
-	if chunked {
-		r.Message, err = c.chunks(body)
-		return r, err
-	}
-	data := replies[len(replies)-1]
-	if !ahead {
-		if data, err = c.command("DATA"); err != nil {
-			return r, err
-		}
-	}
-	if data.Code != 354 {
-		return r, refusal(data)
-	}
-	r.Message, err = c.data(body)
-	return r, err
+	return t.result.Recipients, because(ctx, err)
 }
 
-// reset ends a transaction that was not finished.
-func (c *Client) reset() error {
-	if c.broken != nil {
-		return c.broken
-	}
-	if !c.open {
-		return nil
-	}
-	r, err := c.command("RSET")
-	if err != nil {
+// transaction is one message on its way.
+type transaction struct {
+	*Client
+	envelope *Envelope
+	result   Result
+	sender   *reply.Reply // to MAIL, if it was refused
+	taken    int          // recipients that were accepted
+	data     *reply.Reply // to a DATA that went ahead
+}
+
+func (t *transaction) send(body io.Reader) error {
+	chunked := t.has("CHUNKING")
+	// A chunk never goes ahead: where all recipients are refused, a server that does not skip it would take the message for
+	// commands. An empty message after a DATA that did can do no such harm.
+	ahead := t.has("PIPELINING") && !chunked && !t.envelope.Whole
+	if err := t.prepare(ahead); err != nil {
 		return err
 	}
-	if r.Code != 250 {
-		return refusal(r)
+	if err := t.exchange(); err != nil {
+		return t.abandon(err)
 	}
-	c.open = false
+	if err := t.refusal(); err != nil {
+		return t.abandon(err)
+	}
+	if chunked {
+		return t.chunks(body)
+	}
+	if t.data == nil {
+		t.step = StepDATA
+		var err error
+		if t.data, err = t.command("DATA"); err != nil {
+			return err
+		}
+	}
+	if t.data.Code/100 != 3 {
+		t.step = StepDATA
+		return t.Client.refusal(t.data)
+	}
+	return t.message(body)
+}
+
+// prepare writes all commands of the transaction to out.
+func (t *transaction) prepare(ahead bool) error {
+	e := t.envelope
+	t.result.Recipients = make([]*reply.Reply, len(e.To))
+	t.step = StepMAIL
+	if err := t.unusable(); err != nil {
+		return err
+	}
+	utf8 := t.has("SMTPUTF8")
+	if e.international() && !utf8 {
+		return t.instead(ErrNoUTF8)
+	}
+	if n, ok := t.MaxSize(); ok && e.Size > n {
+		return t.instead(ErrTooBig.Withf("the message is of %d octets, the server takes %d", e.Size, n).With(ErrTooBig))
+	}
+	t.out, t.commands = t.out[:0], t.commands[:0]
+	if t.open {
+		t.out = append(t.out, "RSET"...)
+		if err := t.line(StepRSET, -1); err != nil {
+			return err
+		}
+	}
+	if err := t.paths(utf8); err != nil {
+		return err
+	}
+	if ahead {
+		t.out = append(t.out, "DATA"...)
+		return t.line(StepDATA, -1)
+	}
 	return nil
 }
 
-func (c *Client) commands(e *Envelope) ([]string, error) {
-	mail, err := c.mail(e)
+// instead answers for the server.
+func (t *transaction) instead(r *reply.Reply) error {
+	return &Error{Step: t.step, Err: r, Local: true}
+}
+
+// paths writes MAIL and RCPT. Recipients that the server cannot take are not asked for.
+func (t *transaction) paths(utf8 bool) error {
+	e := t.envelope
+	out, err := t.mail(t.out, e)
 	if err != nil {
-		return nil, err
+		return t.here(err)
 	}
-	list := append(make([]string, 0, len(e.To)+2), mail)
+	t.out = out
+	if err := t.line(StepMAIL, -1); err != nil {
+		return err
+	}
 	for i := range e.To {
-		rcpt, err := c.rcpt(&e.To[i])
-		if err != nil {
-			return nil, err
+		if !utf8 && !e.To[i].Addr.IsASCII() {
+			t.result.Recipients[i] = ErrNoUTF8
+			continue
 		}
-		list = append(list, rcpt)
+		if out, err = t.rcpt(t.out, &e.To[i], utf8 && e.marked()); err != nil {
+			return &Error{Step: StepRCPT, Err: err}
+		}
+		t.out = out
+		if err := t.line(StepRCPT, i); err != nil {
+			return err
+		}
 	}
-	return list, nil
+	return nil
 }
 
 // maxOutstanding is how many commands are sent ahead of their replies: few enough that the replies always fit the buffers
 // between us, so that neither side waits for the other to read (RFC 2920 §3.1).
 const maxOutstanding = 50
 
-// exchange sends commands and awaits a reply to each, in groups if the server pipelines. It stops after a group when the
-// first command was refused.
-func (c *Client) exchange(commands []string) ([]*reply.Reply, error) {
+// exchange sends the commands and awaits a reply to each, in groups if the server pipelines. It stops after a group when
+// there is nothing more to hope for.
+func (t *transaction) exchange() error {
 	group := 1
-	if c.has("PIPELINING") {
+	if t.has("PIPELINING") {
 		group = maxOutstanding
 	}
-	var replies []*reply.Reply
-	for some := range slices.Chunk(commands, group) {
-		if err := c.write([]byte(strings.Join(some, "\r\n")+"\r\n"), c.timeouts.Command); err != nil {
-			return replies, c.explain(err)
+	start := 0
+	for rest := t.commands; len(rest) > 0; {
+		some := rest[:min(group, len(rest))]
+		rest = rest[len(some):]
+		if some[0].step == StepDATA && t.taken == 0 {
+			return nil
 		}
-		for range some {
-			r, err := c.read(c.timeouts.Command)
-			if err != nil {
-				return replies, err
-			}
-			replies = append(replies, r)
+		end := some[len(some)-1].end
+		if err := t.ask(some, t.out[start:end]); err != nil {
+			return err
 		}
-		if !replies[0].Positive() {
+		start = end
+	}
+	return nil
+}
+
+// ask sends a group of commands. Its error is a refusal of the transaction as a whole, with which the replies to the others
+// have been read, too.
+func (t *transaction) ask(group []command, text []byte) error {
+	t.step = group[0].step
+	if err := t.quiet(); err != nil {
+		return err
+	}
+	if err := t.write(text, t.options.Timeouts.Command); err != nil {
+		return err
+	}
+	var first error
+	for _, c := range group {
+		t.step = c.step
+		r, err := t.read(t.options.Timeouts.Command)
+		if err != nil {
+			return err
+		}
+		if err := t.answer(c, r); err != nil && first == nil {
+			first = err
+		}
+		if t.broken != nil {
+			return t.broken
+		}
+	}
+	return first
+}
+
+// answer takes the reply to a command.
+func (t *transaction) answer(c command, r *reply.Reply) error {
+	switch {
+	case c.step == StepDATA:
+		t.data = r
+		return nil
+	case !took(r) && !refused(r), c.step == StepRSET && !took(r):
+		return t.nonsense(r)
+	case c.step == StepRSET:
+		t.open = false
+	case c.step == StepMAIL:
+		t.open = true
+		if !took(r) {
+			t.sender = r
+			return t.here(r)
+		}
+	case took(r):
+		t.taken++
+		t.result.Recipients[c.rcpt] = r
+	case t.sender == nil:
+		t.result.Recipients[c.rcpt] = later(r)
+	}
+	return nil
+}
+
+// later makes temporary what is called permanent against all sense: that there are too many recipients (RFC 5321
+// §4.5.3.1.10).
+func later(r *reply.Reply) *reply.Reply {
+	if r.Code != 552 || !tooMany(r) {
+		return r
+	}
+	c := *r
+	c.Code, c.Enhanced = 452, reply.Enhanced{4, 5, 3}
+	return &c
+}
+
+// refusal is why the message is not to be sent after all, or nil.
+func (t *transaction) refusal() error {
+	var first *reply.Reply
+	for _, r := range t.result.Recipients {
+		if r != nil && !took(r) {
+			first = r
 			break
 		}
 	}
-	return replies, nil
-}
-
-// pad picks the recipients' replies from those to MAIL, RCPT and perhaps DATA.
-func pad(replies []*reply.Reply, n int) []*reply.Reply {
-	list := make([]*reply.Reply, n)
-	if len(replies) > 0 && replies[0].Positive() {
-		copy(list, replies[1:])
-	}
-	return list
-}
-
-// refusal is why the message is not to be sent, or nil.
-func (e *Envelope) refusal(replies []*reply.Reply) error {
-	if !replies[0].Positive() {
-		return refusal(replies[0])
-	}
-	var refused *reply.Reply
-	taken := 0
-	for _, r := range replies[1 : 1+len(e.To)] {
-		if r.Positive() {
-			taken++
-		} else if refused == nil {
-			refused = r
-		}
-	}
 	switch {
-	case taken > 0 && (refused == nil || !e.Whole):
+	case t.taken > 0 && (first == nil || !t.envelope.Whole):
 		return nil
-	case refused == nil:
-		return errors.New("smtp: no recipients")
+	case first == nil:
+		return &Error{Step: StepRCPT, Err: errors.New("no recipients")}
 	}
-	return refused.With(ErrRecipients)
+	return &Error{Step: StepRCPT, Err: first.With(ErrRecipients), Local: first == ErrNoUTF8}
 }
 
 // abandon ends a transaction that was refused. If DATA went ahead and the server waits for a message, it gets an empty one,
-// which it has no recipients for (RFC 2920 §3.1).
-func (c *Client) abandon(last *reply.Reply, refused error) error {
-	if last.Code != 354 {
+// which it has no recipients for (RFC 2920 §3.1); where it has some, or LMTP leaves open how many replies there would be, the
+// connection is ended instead.
+func (t *transaction) abandon(refused error) error {
+	if t.broken != nil || t.data == nil || t.data.Code/100 != 3 {
 		return refused
 	}
-	if _, err := c.command("."); err != nil {
-		return err
+	t.step = StepEnd
+	if t.taken > 0 || t.options.LMTP {
+		t.fail(fmt.Errorf("%w: DATA accepted in a refused transaction", ErrProtocol))
+	} else {
+		t.command(".") // what it answers changes nothing
 	}
 	return refused
-}
-
-// Verify asks the server what it would say to each recipient, and sends nothing. Errors are those of Send.
-func (c *Client) Verify(ctx context.Context, e *Envelope) ([]*reply.Reply, error) {
-	defer c.watch(ctx)()
-	list, err := c.verify(e)
-	c.open = true
-	return list, because(ctx, err)
-}
-
-func (c *Client) verify(e *Envelope) ([]*reply.Reply, error) {
-	if err := c.reset(); err != nil {
-		return nil, err
-	}
-	commands, err := c.commands(e)
-	if err != nil {
-		return nil, err
-	}
-	replies, err := c.exchange(commands)
-	if err == nil && !replies[0].Positive() {
-		err = refusal(replies[0])
-	}
-	return pad(replies, len(e.To)), err
 }

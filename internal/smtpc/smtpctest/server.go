@@ -1,7 +1,9 @@
-// Package smtpctest is a strict little SMTP server on a Unix socket, for the tests of programs that submit mail.
+// Package smtpctest is a strict little SMTP and LMTP server on a Unix socket, for the tests of programs that send mail.
 package smtpctest
 
 import (
+	"cmp"
+	"crypto/tls"
 	"net"
 	"os"
 	"path/filepath"
@@ -21,6 +23,14 @@ type Server struct {
 	Answer     func(command string) string     // the reply to a command, without CRLF; "" = the usual one
 	Taken      func(body string, n int) string // the reply to the nth message, from 1; "" = 250
 
+	LMTP       bool                                     // LHLO, and a reply to the message for each recipient
+	Final      func(rcpt string) string                 // LMTP: the reply for that argument of RCPT; "" = 250
+	TLS        *tls.Config                              // offers STARTTLS
+	Forget     bool                                     // messages are not remembered
+	Users      map[string]string                        // names and passwords, for AUTH; nil = none offered
+	Mechanisms []string                                 // offered; nil = all that fit
+	Take       func(command string, conn net.Conn) bool // sees commands first, "connect" and "end" too; true = it took over, and has ended
+
 	Path string // of the socket, after Start
 
 	mu       sync.Mutex
@@ -34,6 +44,8 @@ type Message struct {
 	To   []string // arguments of the RCPT commands that were accepted
 	Body string   // in wire form
 	BDAT bool     // came in chunks
+	TLS  bool     // came over TLS
+	User string   // who had logged in
 }
 
 // All are the extensions of our own submit socket.
@@ -105,6 +117,7 @@ type session struct {
 	mail   bool
 	body   strings.Builder
 	chunks *line.Chunks
+	user   string
 }
 
 const limit = 100 << 20
@@ -112,7 +125,7 @@ const limit = 100 << 20
 func (s *Server) serve(conn net.Conn) {
 	defer conn.Close()
 	c := &session{Server: s, conn: conn, in: line.NewReader(conn, 30*time.Second)}
-	if !c.reply(c.answer("connect", "220 test ESMTP")) {
+	if s.Take != nil && s.Take("connect", conn) || !c.reply(c.answer("connect", "220 test ESMTP")) {
 		return
 	}
 	for {
@@ -124,6 +137,9 @@ func (s *Server) serve(conn net.Conn) {
 		s.mu.Lock()
 		s.commands = append(s.commands, text)
 		s.mu.Unlock()
+		if s.Take != nil && s.Take(text, c.conn) {
+			return
+		}
 		verb, _, _ := strings.Cut(text, " ")
 		if !c.command(strings.ToUpper(verb), text) || strings.EqualFold(verb, "QUIT") {
 			return
@@ -151,8 +167,15 @@ func (c *session) answer(command, usual string) string {
 
 func (c *session) command(verb, text string) bool {
 	switch verb {
-	case "EHLO":
+	case "EHLO", "LHLO":
+		if (verb == "LHLO") != c.LMTP {
+			return c.reply("500 5.5.1 wrong protocol")
+		}
 		return c.reply(c.answer(text, c.ehlo()))
+	case "STARTTLS":
+		return c.startTLS(c.answer(text, "220 2.0.0 go ahead"))
+	case "AUTH":
+		return c.auth(strings.Fields(text))
 	case "HELO", "NOOP", "QUIT":
 		return c.reply(c.answer(text, "250 ok"))
 	case "RSET":
@@ -189,6 +212,12 @@ func (c *session) ehlo() string {
 	text := "test"
 	for _, e := range c.Extensions {
 		text += "\n" + e
+	}
+	if c.TLS != nil && !c.secure() {
+		text += "\nSTARTTLS"
+	}
+	if c.Users != nil {
+		text += "\nAUTH " + strings.Join(c.mechanisms(), " ")
 	}
 	lines := strings.Split(text, "\n")
 	for i := range lines[:len(lines)-1] {
@@ -252,20 +281,35 @@ func (c *session) finish() bool {
 	if len(c.msg.To) == 0 {
 		return c.reply("554 5.5.1 no valid recipients")
 	}
-	c.msg.Body = c.body.String()
+	c.msg.Body, c.msg.TLS, c.msg.User = c.body.String(), c.secure(), c.user
 	c.mu.Lock()
 	n := len(c.messages) + 1
 	c.mu.Unlock()
+	if c.Take != nil && c.Take("end", c.conn) {
+		return false
+	}
 	a := "250 2.0.0 queued as test" + strconv.Itoa(n)
 	if c.Taken != nil {
 		if t := c.Taken(c.msg.Body, n); t != "" {
 			a = t
 		}
 	}
-	if a[0] == '2' {
+	if a[0] == '2' && !c.Forget {
 		c.mu.Lock()
 		c.messages = append(c.messages, c.msg)
 		c.mu.Unlock()
 	}
-	return c.reply(a)
+	if !c.LMTP {
+		return c.reply(a)
+	}
+	for _, rcpt := range c.msg.To {
+		final := a
+		if c.Final != nil {
+			final = cmp.Or(c.Final(rcpt), a)
+		}
+		if !c.reply(final) {
+			return false
+		}
+	}
+	return true
 }
