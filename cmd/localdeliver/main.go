@@ -25,6 +25,7 @@ import (
 	"postrider/internal/localdeliver"
 	"postrider/internal/localdeliver/worker"
 	"postrider/internal/queue"
+	"postrider/internal/report"
 	"postrider/internal/route"
 	"postrider/internal/sandbox"
 	"postrider/internal/spool"
@@ -174,7 +175,7 @@ func (s *service) configure(cfg *config.Config) error {
 	s.manager.Configure(localdeliver.Settings{
 		Config:    cfg,
 		Router:    route.New(cfg, s.tables, s.auth),
-		Submitter: localdeliver.Socket(filepath.Join(cfg.RunDir, "submit.int")),
+		Submitter: report.Socket(filepath.Join(cfg.RunDir, "submit.int")),
 		Host:      cfg.Hostname,
 
 		MailboxUID: s.mailboxes,

@@ -25,14 +25,16 @@ const (
 	Failure   Kind = iota // given up
 	Delay                 // still being tried
 	Delivered             // in the mailbox, as asked for with NOTIFY=SUCCESS
+	Relayed               // the same, but handed to a host that will not tell of it (RFC 3461 §5.2.2)
 )
 
 // Recipient is one recipient and what became of it.
 type Recipient struct {
 	envelope.Recipient
-	Reply *reply.Reply // what was said; its enhanced code is the status
-	MTA   string       // host that said it; "" = this one
-	Time  time.Time    // of the last attempt
+	Reply   *reply.Reply // what was said; its enhanced code is the status
+	MTA     string       // host that said it, NAME[IP]; "" = this one
+	Time    time.Time    // of the last attempt
+	Expired bool         // failures: Reply is the last one before it was given up for its age
 }
 
 // Report is one notification about one message.
@@ -42,7 +44,7 @@ type Report struct {
 	Recipients []Recipient        // at least one
 	Hostname   string             // ours
 	Now        time.Time
-	Until      time.Time // delays: when it will be given up
+	Until      time.Time // delays: for how long it will be tried
 
 	// To is who is told: the sender, or the postmaster when the sender cannot be.
 	To         address.Address
@@ -51,6 +53,7 @@ type Report struct {
 	// HeaderLimit bounds a returned header, FullLimit a returned message, in octets. Beyond it a message is returned as
 	// its header, as is one of a stranger: the address that it names may be anybody's. The defaults are 64 KiB each.
 	HeaderLimit, FullLimit int64
+	HeaderOnly             bool // whatever the sender asked for
 
 	boundary string
 }
@@ -70,56 +73,72 @@ type Draft struct {
 	global   bool      // in the form of RFC 6533
 }
 
+// defaultLimit is that of what is returned.
+const defaultLimit = 64 << 10
+
 // New settles how the message is returned. It reads what is returned once.
 func New(r *Report, m Message) (*Draft, error) {
 	if len(r.Recipients) == 0 || r.Envelope == nil {
 		return nil, errors.New("dsn: nothing to report")
 	}
 	if r.HeaderLimit <= 0 {
-		r.HeaderLimit = 64 << 10
+		r.HeaderLimit = defaultLimit
 	}
 	if r.FullLimit <= 0 {
-		r.FullLimit = 64 << 10
+		r.FullLimit = defaultLimit
 	}
 	if r.boundary == "" {
 		r.boundary = "=_" + rand.Text() // drawn after the message was written: it is not in there
 	}
-	d := &Draft{Report: r, global: r.isGlobal()}
-	d.full = r.Kind == Failure && r.Envelope.From.Ret == "full" && m.Size <= r.FullLimit && ofClient(r.Envelope)
-	if d.full {
-		d.content = m.Open()
-		eightBit, err := hasEightBit(m.Open())
-		if err != nil {
-			return nil, fmt.Errorf("dsn: read message: %w", err)
-		}
-		d.eightBit = eightBit || d.global
-		return d, nil
-	}
-	head, err := header(m.Open(), r.HeaderLimit)
+	d := &Draft{Report: r, full: r.returnsAll(m.Size)}
+	eightBit, err := d.open(m)
 	if err != nil {
 		return nil, fmt.Errorf("dsn: read message: %w", err)
 	}
-	eightBit, _ := hasEightBit(bytes.NewReader(head))
-	d.content, d.eightBit = bytes.NewReader(head), eightBit || d.global
+	d.global = r.needsUTF8(eightBit)
+	d.eightBit = eightBit || d.global
 	return d, nil
 }
 
-// ofClient says that a message came from one of those whom this host sends mail for.
-func ofClient(e *envelope.Envelope) bool {
-	return e.Origin == envelope.OriginAuth || e.Origin == envelope.OriginLocal || e.Origin == envelope.OriginNet
+// returnsAll says that the whole message is returned: only in failures, to one of those whom this host sends mail for, and not
+// if it must not travel without TLS (RFC 8689 §5).
+func (r *Report) returnsAll(size int64) bool {
+	e := r.Envelope
+	client := e.Origin == envelope.OriginAuth || e.Origin == envelope.OriginLocal || e.Origin == envelope.OriginNet
+	return r.Kind == Failure && e.From.Ret == "full" && client && size <= r.FullLimit && !r.HeaderOnly && !e.From.RequireTLS
 }
 
-// isGlobal says that an address cannot be told in ASCII.
-func (r *Report) isGlobal() bool {
-	if r.Envelope.From.SMTPUTF8 || !r.To.IsASCII() {
+// open sets what is returned, and says whether it has octets above 127.
+func (d *Draft) open(m Message) (eightBit bool, err error) {
+	if d.full {
+		d.content = m.Open()
+		return hasEightBit(m.Open())
+	}
+	head, err := header(m.Open(), d.HeaderLimit)
+	if err != nil {
+		return false, err
+	}
+	d.content = bytes.NewReader(head)
+	return hasEightBit(bytes.NewReader(head))
+}
+
+// needsUTF8 says that the report must have the form of RFC 6533: it cannot say all in ASCII, and is for somebody who can read
+// it. Everybody else gets addresses in their ASCII form (RFC 6533 §3), lest the report itself come to a host that does not
+// take it.
+func (r *Report) needsUTF8(content bool) bool {
+	if !r.To.IsASCII() {
 		return true
 	}
+	return r.Envelope.From.SMTPUTF8 && !r.Postmaster && (content || !r.hasASCIIAddresses())
+}
+
+func (r *Report) hasASCIIAddresses() bool {
 	for i := range r.Recipients {
-		if !r.Recipients[i].Addr.IsASCII() || !r.Recipients[i].Orig.IsASCII() || !isASCII(r.Recipients[i].ORcpt) {
-			return true
+		if rc := &r.Recipients[i]; !rc.Addr.IsASCII() || !rc.Orig.IsASCII() || !isASCII(rc.ORcpt) {
+			return false
 		}
 	}
-	return false
+	return r.Envelope.From.Addr.IsASCII()
 }
 
 // Sender is what MAIL says of the report: the null sender, and what its octets need.
@@ -138,7 +157,7 @@ func (r *Report) MessageID() string {
 	for _, rc := range r.Recipients {
 		first = min(first, rc.Line)
 	}
-	return fmt.Sprintf("<%s.%c%d@%s>", r.Envelope.ID, "rds"[r.Kind], first, r.Hostname)
+	return fmt.Sprintf("<%s.%c%d@%s>", r.Envelope.ID, "rdsp"[r.Kind], first, r.Hostname)
 }
 
 // WriteTo writes the report in wire form. It can be written once.
@@ -149,9 +168,7 @@ func (d *Draft) WriteTo(w io.Writer) (int64, error) {
 	d.writeText(out)
 	d.writeStatus(out)
 	d.writeContent(out)
-	if out.err == nil {
-		out.err = out.w.Flush()
-	}
+	out.flush()
 	if out.err != nil {
 		return count.n, fmt.Errorf("dsn: %w", out.err)
 	}

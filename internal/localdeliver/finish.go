@@ -11,7 +11,6 @@ import (
 	"postrider/internal/fault"
 	"postrider/internal/logline"
 	"postrider/internal/queue"
-	"postrider/internal/reply"
 	"postrider/internal/spool"
 )
 
@@ -29,19 +28,28 @@ func (r *round) finish() {
 	}
 	if err := r.record(); err != nil {
 		r.log.Error("%s: %v", r.item.Name.ID, err)
-		r.postpone(time.Now().Add(r.backoff()))
+		r.postpone(r.nextAttempt())
 		return
 	}
 	fault.Point("deliver.recorded")
-	r.confirm()
-	r.told = r.told && r.report()
+	r.tell()
 	switch {
 	case !r.told || r.has(spool.Deferred):
-		r.postpone(time.Now().Add(r.backoff()))
+		r.postpone(r.nextAttempt())
 	case r.has(""):
 		r.wait()
 	default:
 		r.done()
+	}
+}
+
+// tell tells the sender what is on record. Of a delay he does not hear after the first attempt since a start, as of an expiry: the
+// message may have waited for the start.
+func (r *round) tell() {
+	r.confirm()
+	r.told = r.told && r.report.Failures()
+	if r.tries > 0 {
+		r.report.Delays()
 	}
 }
 
@@ -105,8 +113,7 @@ func (r *round) expire() {
 			r.log.Warn("%s: to=<%s> waits for %s: %s", r.item.Name.ID, o.rcpt.Addr, age.Round(time.Hour), o.reply.Text)
 			continue
 		}
-		o.status = spool.Expired
-		o.reply = reply.New(554, 4, 7, "gave up: "+o.reply.Text)
+		o.status = spool.Expired // the reply stays, as the last one
 	}
 }
 
@@ -165,7 +172,10 @@ func (r *round) logDelivery(o *outcome) {
 	if sent.IsZero() {
 		sent = now
 	}
-	text := o.reply.Text
+	text, code := o.reply.Text, o.reply.Status()
+	if o.status == spool.Expired {
+		text, code = "gave up: "+text, "5.4.7"
+	}
 	switch {
 	case o.status == spool.Sent:
 		text = "delivered to maildir"
@@ -179,7 +189,7 @@ func (r *round) logDelivery(o *outcome) {
 	}
 	status := map[spool.Status]string{spool.Sent: "sent", spool.Forwarded: "sent", spool.Deferred: "deferred", spool.Failed: "bounced", spool.Expired: "expired"}[o.status]
 	line := logline.Delivery{
-		ID: e.ID, To: o.rcpt.Addr.String(), Relay: o.relay, DSN: o.reply.Status(), Status: status, Text: text,
+		ID: e.ID, To: o.rcpt.Addr.String(), Relay: o.relay, DSN: code, Status: status, Text: text,
 		Delay:  now.Sub(e.Time),
 		Delays: [4]time.Duration{r.begun.Sub(e.Time), sent.Sub(r.begun), 0, now.Sub(sent)},
 	}

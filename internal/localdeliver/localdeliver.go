@@ -8,20 +8,17 @@ package localdeliver
 
 import (
 	"context"
-	"io"
 	"net"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/time/rate"
 
 	"postrider/internal/address"
 	"postrider/internal/config"
 	"postrider/internal/envelope"
 	"postrider/internal/logline"
 	"postrider/internal/queue"
-	"postrider/internal/smtpc"
+	"postrider/internal/report"
 	"postrider/internal/spool"
 	"postrider/internal/table"
 )
@@ -34,12 +31,6 @@ type Router interface {
 	Alias(a address.Address) (table.Alias, bool, error)
 	// Qualify completes an address without a domain.
 	Qualify(a address.Address) address.Address
-}
-
-// Submitter hands a message to smtpd, for all its recipients or none. A permanent *reply.Reply is a refusal; any other
-// error calls for another attempt.
-type Submitter interface {
-	Submit(ctx context.Context, e *smtpc.Envelope, message io.Reader) error
 }
 
 // Process is a running worker.
@@ -58,10 +49,12 @@ type Starter interface {
 type Settings struct {
 	Config    *config.Config
 	Router    Router
-	Submitter Submitter
+	Submitter report.Submitter
 	Host      string // of file names in Maildirs
 
 	MailboxUID uint32 // may have more workers than other users, as many homes may be its own; 0 = none
+
+	reports report.Settings // made of the others
 }
 
 // Bounds that no configuration changes.
@@ -73,7 +66,6 @@ const (
 	stallTime     = time.Second      // without an answer a lane counts as stalled
 	drainTime     = 30 * time.Second // for batches in flight at the end
 	lookupTime    = 20 * time.Second // to find out whose the mailboxes are
-	submitTime    = 5 * time.Minute  // for a report or a forwarded copy
 )
 
 // Manager is the daemon's logic. Configure must be called before Run.
@@ -88,8 +80,7 @@ type Manager struct {
 	pickups  chan struct{}
 	slots    chan struct{} // one token for each worker
 	scarce   chan struct{} // a lane waits for a worker: an idle one is to end
-	bounces  *rate.Limiter // double bounces
-	unasked  *rate.Limiter // those of strangers' mail: it has no share in the others' bound
+	reports  *report.Reporter
 
 	stopping context.Context // ends when nothing new is to begin
 	working  context.Context // ends when what is under way must end, too
@@ -106,10 +97,10 @@ type Manager struct {
 func New(channel *spool.Channel, starter Starter, maxWorkers int, log *logline.Logger) *Manager {
 	return &Manager{
 		channel: channel, starter: starter, log: log,
-		schedule: queue.NewSchedule(0), gate: queue.NewGate(maxActive),
+		schedule: queue.NewSchedule(nil), gate: queue.NewGate(maxActive),
 		pickups: make(chan struct{}, maxPickups), slots: make(chan struct{}, maxWorkers), scarce: make(chan struct{}),
-		bounces: rate.NewLimiter(rate.Every(6*time.Second), 10), unasked: rate.NewLimiter(rate.Every(time.Minute), 3),
-		lanes: make(map[laneKey]*lane), alive: make(map[uint32]int),
+		reports: report.New(channel, log),
+		lanes:   make(map[laneKey]*lane), alive: make(map[uint32]int),
 	}
 }
 
@@ -117,7 +108,10 @@ func New(channel *spool.Channel, starter Starter, maxWorkers int, log *logline.L
 func (m *Manager) Schedule() *queue.Schedule { return m.schedule }
 
 // Configure replaces the settings. What is under way ends with the old ones.
-func (m *Manager) Configure(s Settings) { m.settings.Store(&s) }
+func (m *Manager) Configure(s Settings) {
+	s.reports = s.forReports()
+	m.settings.Store(&s)
+}
 
 // Run delivers until ctx ends, then waits for the batches in flight, a bounded time.
 func (m *Manager) Run(ctx context.Context) error {

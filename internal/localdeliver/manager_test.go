@@ -24,6 +24,7 @@ import (
 	"postrider/internal/logline"
 	"postrider/internal/queue"
 	"postrider/internal/reply"
+	"postrider/internal/report"
 	"postrider/internal/route"
 	"postrider/internal/smtpc"
 	"postrider/internal/spool"
@@ -424,7 +425,7 @@ func TestForward(t *testing.T) {
 	h.submit.answer = func(e *smtpc.Envelope) error {
 		uids[fmt.Sprint(e.To[0].Addr, " ", len(e.To))] = e.UID
 		if len(e.To) > 0 && e.To[0].Addr.Local == "refused" {
-			return &RefusedError{Recipients: []int{0}, Err: reply.New(550, 1, 1, "refused@example.net is no such user").With(smtpc.ErrRecipients)}
+			return &report.RefusedError{Recipients: []int{0}, Err: reply.New(550, 1, 1, "refused@example.net is no such user").With(smtpc.ErrRecipients)}
 		}
 		return nil
 	}

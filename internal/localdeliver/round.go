@@ -16,6 +16,7 @@ import (
 	"postrider/internal/maildir"
 	"postrider/internal/queue"
 	"postrider/internal/reply"
+	"postrider/internal/report"
 	"postrider/internal/route"
 	"postrider/internal/spool"
 	"postrider/internal/table"
@@ -46,8 +47,8 @@ type round struct {
 	attempts int   // earlier ones in all
 	begun    time.Time
 	outcomes []outcome
-	told     bool  // the sender knows of all failures but those of this round
-	away     error // why smtpd is not asked again
+	report   *report.Round
+	told     bool // the sender knows of all failures but those of this round
 }
 
 // pickup takes a message from new/.
@@ -107,7 +108,8 @@ func (m *Manager) work(item *spool.Item, tries uint8) {
 	defer m.gate.Release(weight)
 	defer item.Close()
 	r := &round{Manager: m, s: m.settings.Load(), item: item, tries: tries, attempts: item.Attempts(), begun: time.Now()}
-	r.told = r.report() // what an earlier round left unsaid
+	r.report = m.reports.Round(m.working, &r.s.reports, item)
+	r.told = r.report.Failures() // what an earlier round left unsaid
 	r.deliver(item.Pending())
 	r.finish()
 }

@@ -1,7 +1,6 @@
 package localdeliver
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,60 +11,10 @@ import (
 	"postrider/internal/address"
 	"postrider/internal/envelope"
 	"postrider/internal/reply"
+	"postrider/internal/report"
 	"postrider/internal/smtpc"
 	"postrider/internal/spool"
 )
-
-// Socket is the Submitter that speaks SMTP to smtpd's internal socket.
-type Socket string
-
-// Submit hands over a message.
-func (s Socket) Submit(ctx context.Context, e *smtpc.Envelope, message io.Reader) error {
-	c, err := smtpc.Dial(ctx, string(s), smtpc.Options{}, 0)
-	if err != nil {
-		return err
-	}
-	defer c.Quit()
-	result, err := c.Send(ctx, e, message)
-	if err == nil || !errors.Is(err, smtpc.ErrRecipients) {
-		return err
-	}
-	refused := &RefusedError{Err: err}
-	for i, rep := range result.Recipients {
-		if rep == nil || !rep.Permanent() {
-			continue
-		}
-		if refused.Recipients = append(refused.Recipients, i); len(refused.Recipients) == 1 {
-			refused.Err = rep.With(smtpc.ErrRecipients)
-		}
-	}
-	return refused
-}
-
-// RefusedError is a Submitter's error that comes of recipients.
-type RefusedError struct {
-	Recipients []int // of the envelope, those that are refused for good
-	Err        error // the first of these, or else the first
-}
-
-func (e *RefusedError) Error() string { return e.Err.Error() }
-
-// Unwrap returns the refusal.
-func (e *RefusedError) Unwrap() error { return e.Err }
-
-// hand gives a message to smtpd. Once that was away, or did not answer, it is not asked again in this round.
-func (r *round) hand(e *smtpc.Envelope, message io.Reader) error {
-	if r.away != nil {
-		return r.away
-	}
-	ctx, cancel := context.WithTimeout(r.working, submitTime)
-	defer cancel()
-	err := r.s.Submitter.Submit(ctx, e, message)
-	if _, answered := errors.AsType[*reply.Reply](err); err != nil && !answered {
-		r.away = err
-	}
-	return err
-}
 
 // forwardAll sends the copies that users' .forward files ask for.
 func (r *round) forwardAll() {
@@ -83,7 +32,7 @@ func (r *round) forward(o *outcome) {
 		o.fail(reply.New(451, 3, 5, fmt.Sprintf("forward to more than %d addresses", limit)))
 		return
 	}
-	out := &smtpc.Envelope{From: e.From, Parent: e.ID, UID: o.submitter(), Whole: true}
+	out := &smtpc.Envelope{From: e.From, Parent: e.ID, UID: o.submitter(e), Whole: true}
 	out.From.Extra = nil
 	seen := make(map[string]bool)
 	for _, text := range o.forward {
@@ -111,9 +60,9 @@ func (r *round) forward(o *outcome) {
 // copyTo submits a copy. Members that are refused for good do not keep the others from theirs; their refusal is the error. All
 // others get it, or none: where it is temporary, nothing was sent, and all is to be tried again.
 func (r *round) copyTo(out *smtpc.Envelope, traces string) error {
-	again := func() error { return r.hand(out, io.MultiReader(strings.NewReader(traces), r.item.Body())) }
+	again := func() error { return r.report.Hand(out, io.MultiReader(strings.NewReader(traces), r.item.Body())) }
 	err := again()
-	refused, ok := errors.AsType[*RefusedError](err)
+	refused, ok := errors.AsType[*report.RefusedError](err)
 	if !ok || len(refused.Recipients) == 0 || len(refused.Recipients) == len(out.To) {
 		return err
 	}
@@ -152,9 +101,13 @@ func (o *outcome) fail(rep *reply.Reply) {
 }
 
 // submitter is the uid that a forwarded copy counts for: the user's, or ours where an alias forwards. It is never nobody's, which
-// would make a notice of ours of a forwarded notice of somebody else's.
-func (o *outcome) submitter() int64 {
-	if o.lane == (laneKey{}) {
+// would make a notice of ours of a forwarded notice of somebody else's. A notice of ours stays one: else one that the
+// postmaster forwards to where it is refused would be reported to him, and that report as well, without end.
+func (o *outcome) submitter(e *envelope.Envelope) int64 {
+	switch {
+	case e.Origin == envelope.OriginDSN:
+		return envelope.NoUID
+	case o.lane == (laneKey{}):
 		return int64(os.Getuid())
 	}
 	return int64(o.lane.uid)
