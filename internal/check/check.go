@@ -11,7 +11,6 @@ import (
 	"io/fs"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"postrider/internal/config"
@@ -81,12 +80,13 @@ func (w *world) tables() {
 	tables := table.Open(w.Config, table.Options{})
 	problems := tables.Load()
 	w.problems = append(w.problems, problems...)
-	for _, path := range append([]string{w.Tables.Users, w.Tables.Domains, w.Tables.Virtual, w.Tables.Passwd}, w.Tables.Aliases...) {
+	for _, path := range append([]string{w.Tables.Users, w.Tables.Domains, w.Tables.Virtual, w.Tables.Passwd, w.Tables.Transport, w.Tables.TLSPolicy}, w.Tables.Aliases...) {
 		w.public(path)
 	}
 	w.passwords()
 	if problems.Err() == nil {
 		w.routes(tables)
+		w.relay(tables)
 	}
 }
 
@@ -97,13 +97,7 @@ func (w *world) passwords() {
 		return
 	}
 	_, problems := password.Load(path)
-	for _, p := range problems {
-		// a table that only root and authd may read is as it should be
-		if p.Line == 0 && strings.Contains(p.Text, fs.ErrPermission.Error()) {
-			p.Text, p.Warning = "not checked: "+fs.ErrPermission.Error(), true
-		}
-		w.problems = append(w.problems, p)
-	}
+	w.problems = append(w.problems, w.unread(problems)...)
 	w.secret(path, "pr-auth", "pr-auth")
 }
 

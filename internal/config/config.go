@@ -36,6 +36,7 @@ type Config struct {
 	TLS          TLS          `toml:"tls"`
 	SMTPD        SMTPD        `toml:"smtpd"`
 	LocalDeliver LocalDeliver `toml:"localdeliver"`
+	Relayd       Relayd       `toml:"relayd"`
 	Authd        Authd        `toml:"authd"`
 
 	Path     string   `toml:"-"` // the file that was loaded
@@ -47,12 +48,15 @@ type Problems = problem.List
 
 // Tables are plain text files that are reread when they change. A missing one is empty.
 type Tables struct {
-	Aliases   []string `toml:"aliases"`   // aliases(5); default /etc/aliases
-	Users     string   `toml:"users"`     // name:uid:gid:home:quota:options
-	Passwords string   `toml:"passwords"` // name:label:services:secrets, authd's alone
-	Domains   string   `toml:"domains"`   // domain kind
-	Virtual   string   `toml:"virtual"`   // address-or-@domain targets
-	Passwd    string   `toml:"passwd"`    // system users; default /etc/passwd, "" = none
+	Aliases   []string `toml:"aliases"`    // aliases(5); default /etc/aliases
+	Users     string   `toml:"users"`      // name:uid:gid:home:quota:options
+	Passwords string   `toml:"passwords"`  // name:label:services:secrets, authd's alone
+	Domains   string   `toml:"domains"`    // domain kind
+	Virtual   string   `toml:"virtual"`    // address-or-@domain targets
+	Passwd    string   `toml:"passwd"`     // system users; default /etc/passwd, "" = none
+	Transport string   `toml:"transport"`  // where mail for other hosts goes, if not by MX
+	TLSPolicy string   `toml:"tls_policy"` // what relayd demands of a hop's TLS
+	RelayAuth string   `toml:"relay_auth"` // relayd's names and passwords at other hosts, 0640 root:pr-relay
 }
 
 // TLS names the certificate that servers show. Without one, TLS and AUTH are not offered.
@@ -98,11 +102,39 @@ type LocalDeliver struct {
 	WorkerTimeout Duration `toml:"worker_timeout"` // no answer to a delivery: killed, temporary failure
 	MinBackoff    Duration `toml:"min_backoff"`    // first retry
 	MaxBackoff    Duration `toml:"max_backoff"`
+	DelayWarning  Duration `toml:"delay_warning"`   // then the sender is told of the delay; 0 = never
 	QueueLifetime Duration `toml:"queue_lifetime"`  // then the sender gets a failure notice
 	MaxForwards   int      `toml:"max_forwards"`    // members of one .forward
 	CatchAll      string   `toml:"catch_all"`       // mailbox of unknown local recipients; "" = 550 5.1.1
 	Postmaster    string   `toml:"postmaster"`      // gets double bounces; default "postmaster"
 	DSNHeaderSize Size     `toml:"dsn_header_size"` // returned header, at most
+}
+
+// Relayd sends what is for other hosts.
+type Relayd struct {
+	Relayhost      string   `toml:"relayhost"`      // hop of mail that the transport table does not name; "" = by MX
+	Hello          string   `toml:"hello"`          // our name in EHLO; default: hostname
+	Port           int      `toml:"port"`           // of hosts found by MX
+	Addresses      string   `toml:"addresses"`      // any (default), ipv4, ipv6
+	AllowLoopback  bool     `toml:"allow_loopback"` // hosts found by MX may have addresses of loopback and link
+	BindIPv4       string   `toml:"bind_ipv4"`      // source address of connections; "" = the kernel's choice
+	BindIPv6       string   `toml:"bind_ipv6"`
+	TLS            string   `toml:"tls"`             // none, may (default), encrypt, verify, verify-mx
+	TLSAuthorities string   `toml:"tls_authorities"` // PEM file of the authorities that verify believes; "" = the system's
+	MaxConnections int      `toml:"max_connections"`
+	MaxRecipients  int      `toml:"max_recipients"` // of a transaction
+	InitialWindow  int      `toml:"initial_window"` // connections to a host at first
+	MaxWindow      int      `toml:"max_window"`     // and at most
+	MaxReuse       int      `toml:"max_reuse"`      // messages over one connection
+	ConnectTimeout Duration `toml:"connect_timeout"`
+	CommandTimeout Duration `toml:"command_timeout"` // greeting and replies to commands
+	DataTimeout    Duration `toml:"data_timeout"`    // of each block of a message
+	FinalTimeout   Duration `toml:"final_timeout"`   // of the reply to a message
+	SoftBounce     bool     `toml:"soft_bounce"`     // what is refused for good is tried again all the same
+	MinBackoff     Duration `toml:"min_backoff"`     // first retry, and how long a dead host rests
+	MaxBackoff     Duration `toml:"max_backoff"`
+	DelayWarning   Duration `toml:"delay_warning"`  // then the sender is told of the delay; 0 = never
+	QueueLifetime  Duration `toml:"queue_lifetime"` // then the sender gets a failure notice
 }
 
 // Authd checks passwords and knows users.

@@ -63,7 +63,7 @@ func TestExample(t *testing.T) {
 	if c, err := load(t, string(text)); err != nil || c.Warnings != nil {
 		t.Errorf("as it is: %v, %v", err, c)
 	}
-	uncommented := regexp.MustCompile(`(?m)^#([a-z_]+ = )`).ReplaceAllString(string(text), "$1")
+	uncommented := regexp.MustCompile(`(?m)^#([a-z0-9_]+ = )`).ReplaceAllString(string(text), "$1")
 	c, err := load(t, uncommented)
 	if err != nil {
 		t.Fatalf("with all keys: %v", err)

@@ -142,6 +142,31 @@ func TestProblems(t *testing.T) {
 				"f:26: authd.max_delay: 1ms is less than authd.failure_delay = 1s\n" +
 				"f:27: authd.hash_memory: 1 is not between 8M and 256M",
 		},
+		"relayd": {
+			"version = 1\nhostname = \"mail.example.org\"\n[relayd]\nrelayhost = \"192.0.2.1\"\nhello = \"-\"\nport = 0\naddresses = \"ipv5\"\nbind_ipv4 = \"2001:db8::1\"\nbind_ipv6 = \"fe80::1%eth0\"\n" +
+				"tls = \"maybe\"\ntls_authorities = \"x\"\nmax_recipients = 0\ninitial_window = 9\nmax_window = 8\nconnect_timeout = \"0s\"\nmin_backoff = \"1ms\"\ndelay_warning = \"-1s\"\n" +
+				"[tables]\ntransport = \"x\"\ntls_policy = \"y\"\nrelay_auth = \"z\"\n",
+			"f:4: relayd.relayhost: write the address 192.0.2.1 in brackets\n" +
+				"f:5: relayd.hello: \"-\" is not a domain name\n" +
+				"f:6: relayd.port: 0 is not between 1 and 65535\n" +
+				"f:7: relayd.addresses: \"ipv5\" is none of any, ipv4, ipv6\n" +
+				"f:8: relayd.bind_ipv4: \"2001:db8::1\" is not an address of this host\n" +
+				"f:9: relayd.bind_ipv6: \"fe80::1%eth0\" is not an address of this host\n" +
+				"f:10: relayd.tls: \"maybe\" is none of none, may, encrypt, verify, verify-mx\n" +
+				"f:11: relayd.tls_authorities: \"x\" is not an absolute path\n" +
+				"f:12: relayd.max_recipients: 0 is not between 1 and 1000\n" +
+				"f:13: relayd.initial_window: 9 is more than relayd.max_window = 8\n" +
+				"f:15: relayd.connect_timeout: 0s is not above 0s and at most 10m\n" +
+				"f:16: relayd.min_backoff: 1ms is less than 1s\n" +
+				"f:17: relayd.delay_warning: \"-1s\" is not a duration such as \"300ms\", \"5m\", \"1h30m\" or \"5d\"\n" +
+				"f:19: tables.transport: \"x\" is not an absolute path\n" +
+				"f:20: tables.tls_policy: \"y\" is not an absolute path\n" +
+				"f:21: tables.relay_auth: \"z\" is not an absolute path",
+		},
+		"relayhost that loses mail": {
+			"version = 1\nhostname = \"mail.example.org\"\n[relayd]\nrelayhost = \"discard:\"\n",
+			"f:4: relayd.relayhost: discard: would lose all mail for other hosts",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

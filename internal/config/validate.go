@@ -8,7 +8,11 @@ import (
 	"time"
 
 	"postrider/internal/address"
+	"postrider/internal/hop"
 )
+
+// TLSLevels are what may be demanded of the TLS of a hop, from nothing to everything.
+var TLSLevels = []string{"none", "may", "encrypt", "verify", "verify-mx"}
 
 // validator checks values that have the right type; each problem carries the line of its key.
 type validator struct {
@@ -38,6 +42,7 @@ func (v *validator) config(c *Config) {
 	v.tls(&c.TLS)
 	v.smtpd(&c.SMTPD)
 	v.localdeliver(&c.LocalDeliver)
+	v.relayd(&c.Relayd)
 	v.authd(&c.Authd)
 }
 
@@ -128,6 +133,9 @@ func (v *validator) tables(t *Tables) {
 	v.optionalPath("tables.domains", t.Domains)
 	v.optionalPath("tables.virtual", t.Virtual)
 	v.optionalPath("tables.passwd", t.Passwd)
+	v.optionalPath("tables.transport", t.Transport)
+	v.optionalPath("tables.tls_policy", t.TLSPolicy)
+	v.optionalPath("tables.relay_auth", t.RelayAuth)
 }
 
 func (v *validator) tls(t *TLS) {
@@ -199,19 +207,86 @@ func (v *validator) localdeliver(l *LocalDeliver) {
 	v.between("localdeliver.max_workers", l.MaxWorkers, 1, 10_000)
 	v.span("localdeliver.worker_idle", l.WorkerIdle, day)
 	v.span("localdeliver.worker_timeout", l.WorkerTimeout, day)
-	v.span("localdeliver.min_backoff", l.MinBackoff, day)
-	if l.MinBackoff.D() < time.Second { // the queue counts in seconds
-		v.fail("localdeliver.min_backoff", "%v is less than 1s", l.MinBackoff)
-	}
-	v.span("localdeliver.max_backoff", l.MaxBackoff, 7*day)
-	v.span("localdeliver.queue_lifetime", l.QueueLifetime, 100*day)
-	v.ordered("localdeliver.min_backoff", l.MinBackoff, "localdeliver.max_backoff", l.MaxBackoff)
+	v.retries("localdeliver", l.MinBackoff, l.MaxBackoff, l.QueueLifetime)
+	v.delayWarning("localdeliver", l.DelayWarning, l.QueueLifetime)
 	v.between("localdeliver.max_forwards", l.MaxForwards, 1, 1000)
 	if l.CatchAll != "" {
 		v.mailbox("localdeliver.catch_all", l.CatchAll)
 	}
 	v.mailbox("localdeliver.postmaster", l.Postmaster)
 	v.size("localdeliver.dsn_header_size", l.DSNHeaderSize, 1<<10, 1<<20)
+}
+
+// retries checks the times of a daemon's queue.
+func (v *validator) retries(daemon string, minBackoff, maxBackoff, lifetime Duration) {
+	v.span(daemon+".min_backoff", minBackoff, day)
+	if minBackoff.D() < time.Second { // the queue counts in seconds
+		v.fail(daemon+".min_backoff", "%v is less than 1s", minBackoff)
+	}
+	v.span(daemon+".max_backoff", maxBackoff, 7*day)
+	v.span(daemon+".queue_lifetime", lifetime, 100*day)
+	v.ordered(daemon+".min_backoff", minBackoff, daemon+".max_backoff", maxBackoff)
+}
+
+func (v *validator) relayd(r *Relayd) {
+	v.relayhost(r.Relayhost)
+	if r.Hello != "" {
+		v.domain("relayd.hello", r.Hello)
+	}
+	v.between("relayd.port", r.Port, 1, 65535)
+	v.oneOf("relayd.addresses", r.Addresses, "any", "ipv4", "ipv6")
+	v.source("relayd.bind_ipv4", r.BindIPv4, netip.Addr.Is4)
+	v.source("relayd.bind_ipv6", r.BindIPv6, netip.Addr.Is6)
+	v.oneOf("relayd.tls", r.TLS, TLSLevels...)
+	v.optionalPath("relayd.tls_authorities", r.TLSAuthorities)
+	v.between("relayd.max_connections", r.MaxConnections, 1, 100_000)
+	v.between("relayd.max_recipients", r.MaxRecipients, 1, 1000)
+	v.between("relayd.initial_window", r.InitialWindow, 1, 1000)
+	v.between("relayd.max_window", r.MaxWindow, 1, 1000)
+	if r.InitialWindow > r.MaxWindow {
+		v.fail("relayd.initial_window", "%d is more than relayd.max_window = %d", r.InitialWindow, r.MaxWindow)
+	}
+	v.between("relayd.max_reuse", r.MaxReuse, 1, 100_000)
+	v.span("relayd.connect_timeout", r.ConnectTimeout, 10*time.Minute)
+	v.span("relayd.command_timeout", r.CommandTimeout, time.Hour)
+	v.span("relayd.data_timeout", r.DataTimeout, time.Hour)
+	v.span("relayd.final_timeout", r.FinalTimeout, time.Hour)
+	v.retries("relayd", r.MinBackoff, r.MaxBackoff, r.QueueLifetime)
+	v.delayWarning("relayd", r.DelayWarning, r.QueueLifetime)
+}
+
+func (v *validator) relayhost(text string) {
+	if text == "" {
+		return
+	}
+	h, err := hop.Parse(text)
+	switch {
+	case err != nil:
+		v.fail("relayd.relayhost", "%v", err)
+	case h.Kind == hop.Discard:
+		v.fail("relayd.relayhost", "discard: would lose all mail for other hosts")
+	}
+}
+
+// source checks an address that connections are made from.
+func (v *validator) source(key, text string, family func(netip.Addr) bool) {
+	if text == "" {
+		return
+	}
+	if ip, err := netip.ParseAddr(text); err != nil || !family(ip) || ip.Is4In6() || ip.Zone() != "" || ip.IsUnspecified() || ip.IsMulticast() {
+		v.fail(key, "%q is not an address of this host", text)
+	}
+}
+
+// delayWarning checks when a sender is told that a message waits; 0 is never.
+func (v *validator) delayWarning(daemon string, warning, lifetime Duration) {
+	if warning == 0 {
+		return
+	}
+	v.span(daemon+".delay_warning", warning, 100*day)
+	if warning >= lifetime {
+		v.warn(daemon+".delay_warning", "%v is no less than %s.queue_lifetime: nobody is ever warned", warning, daemon)
+	}
 }
 
 func (v *validator) mailbox(key, text string) {

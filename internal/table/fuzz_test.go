@@ -82,3 +82,48 @@ func FuzzPasswd(f *testing.F) {
 		}
 	})
 }
+
+func FuzzTransport(f *testing.F) {
+	for _, s := range []string{transportText, "a@b.example smtp:\n c", "* :", "<> error:4.1.1 x", ".x :y:25"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		routes, _ := parseTransport("f", text)
+		for pattern, r := range routes {
+			if again, err := transportPattern(pattern); err != nil || again != pattern || pattern != r.Pattern || r.Line < 1 {
+				t.Fatalf("%q gives %q: %+v; its pattern is %q, %v", text, pattern, r, again, err)
+			}
+			if h := r.hop("example.org"); !r.Default && h.String() == "" {
+				t.Fatalf("%q gives %+v", text, r)
+			}
+		}
+	})
+}
+
+func FuzzTLSPolicy(f *testing.F) {
+	for _, s := range []string{"example.org verify\n", "smtps:[x.example]:4650 may", ".example.org none"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		policies, _ := parseTLSPolicy("f", text)
+		for key, p := range policies {
+			if again, err := policyKey(key); err != nil || again != key || p.Hop != key || p.Level == "" {
+				t.Fatalf("%q gives %q: %+v; again %q, %v", text, key, p, again, err)
+			}
+		}
+	})
+}
+
+func FuzzRelayAuth(f *testing.F) {
+	for _, s := range []string{"[smtp.isp.example]:587 alice:secret\n", "x :y", "x y:"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		logins, _ := parseRelayAuth("f", text)
+		for key, c := range logins {
+			if again, err := hostKey(key); err != nil || again != key || c.Hop != key || c.User == "" || c.Password == "" {
+				t.Fatalf("%q gives %q: %+v; again %q, %v", text, key, c, again, err)
+			}
+		}
+	})
+}

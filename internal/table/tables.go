@@ -24,6 +24,10 @@ type Tables struct {
 	Domains *Domains
 	Virtual *Virtual
 	Passwd  *Passwd
+
+	Transport *Transport
+	TLSPolicy *TLSPolicy
+	RelayAuth *RelayAuth // a secret of relayd's: opened by its own methods only
 }
 
 // Open makes the tables of a configuration; a file is read when it is first asked for.
@@ -38,6 +42,10 @@ func Open(c *config.Config, o Options) *Tables {
 		Domains: NewDomains(c.Tables.Domains, o),
 		Virtual: NewVirtual(c.Tables.Virtual, o),
 		Passwd:  NewPasswd(c.Tables.Passwd, o),
+
+		Transport: NewTransport(c.Tables.Transport, c.RecipientDelimiter, o),
+		TLSPolicy: NewTLSPolicy(c.Tables.TLSPolicy, o),
+		RelayAuth: NewRelayAuth(c.Tables.RelayAuth, o),
 	}
 	if o.Previous != nil {
 		t.inherit(o.Previous)
@@ -50,6 +58,9 @@ func (t *Tables) inherit(old *Tables) {
 	t.Domains.file.inherit(old.Domains.file)
 	t.Virtual.file.inherit(old.Virtual.file)
 	t.Passwd.file.inherit(old.Passwd.file)
+	t.Transport.file.inherit(old.Transport.file)
+	t.TLSPolicy.file.inherit(old.TLSPolicy.file)
+	t.RelayAuth.file.inherit(old.RelayAuth.file)
 	for i, f := range t.Aliases.files {
 		if i < len(old.Aliases.files) {
 			f.inherit(old.Aliases.files[i])
@@ -57,10 +68,12 @@ func (t *Tables) inherit(old *Tables) {
 	}
 }
 
-// Load reads all files now and returns everything wrong with them.
+// Load reads all files but RelayAuth's now and returns everything wrong with them.
 func (t *Tables) Load() problem.List {
 	var problems problem.List
-	for _, load := range []func() problem.List{t.Aliases.Load, t.Users.Load, t.Domains.Load, t.Virtual.Load, t.Passwd.Load} {
+	for _, load := range []func() problem.List{
+		t.Aliases.Load, t.Users.Load, t.Domains.Load, t.Virtual.Load, t.Passwd.Load, t.Transport.Load, t.TLSPolicy.Load,
+	} {
 		problems = append(problems, load()...)
 	}
 	return problems
