@@ -583,8 +583,16 @@ const maxDue = 9_999_999_999
 
 // Defer gives a message its next attempt.
 func (c *Channel) Defer(i *Item, due time.Time) error {
+	return c.rename(i, Name{min(max(due.Unix(), 0), maxDue), i.Name.ID, i.Name.Dest})
+}
+
+// DeferFor gives a message its next attempt, for another destination.
+func (c *Channel) DeferFor(i *Item, due time.Time, dest string) error {
+	return c.rename(i, Name{min(max(due.Unix(), 0), maxDue), i.Name.ID, EscapeDest(dest)})
+}
+
+func (c *Channel) rename(i *Item, to Name) error {
 	defer i.Close()
-	to := Name{min(max(due.Unix(), 0), maxDue), i.Name.ID, i.Name.Dest}
 	if to == i.Name {
 		return nil
 	}
@@ -593,6 +601,13 @@ func (c *Channel) Defer(i *Item, due time.Time) error {
 	}
 	i.Name = to
 	return nil
+}
+
+// Present says whether the message is still where this process put it: the administrator may have taken it away.
+func (i *Item) Present() bool {
+	var here, held unix.Stat_t
+	return unix.Fstatat(i.c.fd("cur"), curPath(i.Name), &here, unix.AT_SYMLINK_NOFOLLOW) == nil &&
+		unix.Fstat(int(i.f.Fd()), &held) == nil && here.Ino == held.Ino && here.Dev == held.Dev
 }
 
 // Hold keeps a message until somebody moves it back to new/.

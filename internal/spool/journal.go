@@ -53,12 +53,14 @@ type Result struct {
 	Attempts int          // so far, this one included
 	Reply    *reply.Reply // what was said
 	Relay    string       // by whom
+	Ours     bool         // or rather by us, of Relay: it was lost, or refused TLS
 	Text     string       // a name: the file delivered to, the id forwarded or reported as
 }
 
 // journal is what is known of the attempts for one message.
 type journal struct {
 	exists    bool
+	durable   bool  // its name is on disk for certain
 	lost      bool  // the disk does not have all of it
 	good      int64 // octets of whole records
 	size      int64 // of the file
@@ -99,7 +101,7 @@ func (c *Channel) loadJournal(i *Item) error {
 	i.journal = j
 	c.mu.Lock()
 	if known := c.lost[i.Envelope.ID]; known != nil && err == nil {
-		known.exists, known.good, known.size = j.exists, j.good, j.size
+		known.exists, known.durable, known.good, known.size = j.exists, false, j.good, j.size
 		i.journal = *known
 	}
 	c.mu.Unlock()
@@ -163,6 +165,9 @@ func (r *Result) append(b []byte) []byte {
 	if r.Relay != "" {
 		b = xtext.Append(append(b, " relay="...), cut(r.Relay, 256))
 	}
+	if r.Ours {
+		b = append(b, " ours=1"...)
+	}
 	if r.Text != "" {
 		b = xtext.Append(append(b, " text="...), cut(r.Text, 512))
 	}
@@ -222,6 +227,8 @@ func (r *Result) set(key, v string) {
 		r.Reply.Text = v
 	case "relay":
 		r.Relay = v
+	case "ours":
+		r.Ours = v == "1"
 	case "text":
 		r.Text = v
 	}
@@ -266,17 +273,20 @@ func parseRanges(s string) ([]int, bool) {
 	return lines, true
 }
 
-// Record appends results to the journal of a message and makes them durable. They count for this process even when that
-// fails, and are written with the next record that succeeds. It is safe for concurrent use.
+// Record appends results to the journal of a message and makes them durable, but for mere reasons of a deferral: if a power cut
+// takes those, nothing is lost but words. Results count for this process even when they cannot be written, and are written with the
+// next record that succeeds. It is safe for concurrent use.
 func (c *Channel) Record(i *Item, results ...Result) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	var b []byte
+	matters := false
 	for k := range results {
 		r := results[k]
 		if len(r.Lines) == 0 {
 			continue
 		}
+		matters = matters || r.matters()
 		if err := i.checkLines(r.Lines); err != nil {
 			return err
 		}
@@ -289,13 +299,16 @@ func (c *Channel) Record(i *Item, results ...Result) error {
 	if len(b) == 0 {
 		return nil
 	}
-	if err := c.store(i, b); err != nil {
+	if err := c.store(i, b, matters); err != nil {
 		i.journal.lost = true
 		return fmt.Errorf("journal of %s: %w", i.Name.ID, err)
 	}
 	i.journal.lost = false
 	return nil
 }
+
+// matters says that a result must not be forgotten: something would happen twice.
+func (r *Result) matters() bool { return r.Status != Deferred || r.Text != "" }
 
 // checkLines refuses lines that are no recipients: a record of them could not be read back.
 func (i *Item) checkLines(lines []int) error {
@@ -309,12 +322,12 @@ func (i *Item) checkLines(lines []int) error {
 }
 
 // store appends records, or writes everything that is known anew: after a failure, and when the journal has become large.
-func (c *Channel) store(i *Item, b []byte) error {
+func (c *Channel) store(i *Item, b []byte, sync bool) error {
 	j := &i.journal
 	if j.lost {
 		return c.compact(i)
 	}
-	if err := c.appendJournal(i, b); err != nil {
+	if err := c.appendJournal(i, b, sync); err != nil {
 		return err
 	}
 	if j.size > max(4*i.offset+64<<10, 2*j.compacted) {
@@ -329,7 +342,7 @@ func (c *Channel) journalPath(id string) string {
 	return filepath.Join(c.dirs["log"].Name(), Hash(id), id)
 }
 
-func (c *Channel) appendJournal(i *Item, b []byte) error {
+func (c *Channel) appendJournal(i *Item, b []byte, sync bool) error {
 	id, j := i.Name.ID, &i.journal
 	f, err := os.OpenFile(c.journalPath(id), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
@@ -349,15 +362,18 @@ func (c *Channel) appendJournal(i *Item, b []byte) error {
 		return full(err)
 	}
 	fault.Point("journal.written")
-	if err := unix.Fdatasync(int(f.Fd())); err != nil {
-		return fmt.Errorf("fdatasync: %w", err)
-	}
-	if !j.exists {
-		if err := c.syncLogDir(id); err != nil {
-			return err
+	if sync {
+		if err := unix.Fdatasync(int(f.Fd())); err != nil {
+			return fmt.Errorf("fdatasync: %w", err)
 		}
+		if !j.durable {
+			if err := c.syncLogDir(id); err != nil {
+				return err
+			}
+			j.durable = true
+		}
+		fault.Point("journal.synced")
 	}
-	fault.Point("journal.synced")
 	j.exists, j.good = true, j.good+int64(len(b))
 	j.size = j.good
 	return nil
@@ -385,7 +401,8 @@ func (c *Channel) compact(i *Item) error {
 		return err
 	}
 	n := int64(len(b))
-	i.journal.exists, i.journal.good, i.journal.size, i.journal.compacted = true, n, n, n
+	i.journal.exists, i.journal.durable = true, true
+	i.journal.good, i.journal.size, i.journal.compacted = n, n, n
 	return nil
 }
 
