@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -17,6 +19,7 @@ import (
 	"time"
 
 	"postrider/internal/listen"
+	"postrider/internal/logline"
 )
 
 // queue is a Queue in memory.
@@ -25,6 +28,9 @@ type queue struct {
 	err     error
 	block   chan struct{} // List waits for it
 	entered chan struct{} // told of each List
+	steered []string      // what Steer was asked for
+	text    string        // of any queue file
+	log     bytes.Buffer
 }
 
 func (q *queue) List(ctx context.Context, s Selection, show func(*Entry) error) error {
@@ -50,6 +56,30 @@ func (q *queue) Flush(ctx context.Context, s Selection) (int, error) {
 	return n, q.err
 }
 
+// Steer does nothing to each message of its own that is selected, and remembers what was asked.
+func (q *queue) Steer(ctx context.Context, a Action, ids []string, s Selection) ([]Outcome, error) {
+	out := make([]Outcome, len(ids))
+	for i, id := range ids {
+		out[i] = Outcome{ID: id, Trouble: NoMessage}
+		for _, e := range q.entries {
+			if e.ID == id && s.Has(e.ID, e.UID) {
+				out[i].Trouble = ""
+			}
+		}
+	}
+	q.steered = append(q.steered, fmt.Sprint(a, len(ids)))
+	return out, q.err
+}
+
+func (q *queue) Open(ctx context.Context, s Selection) (io.ReadCloser, int64, error) {
+	for _, e := range q.entries {
+		if s.Has(e.ID, e.UID) {
+			return io.NopCloser(strings.NewReader(q.text)), e.Size, q.err
+		}
+	}
+	return nil, 0, fs.ErrNotExist
+}
+
 // start serves q to peers that all have the same uid.
 func start(t *testing.T, q Queue, uid uint32, rights func(uint32) Rights) (dial func() net.Conn) {
 	t.Helper()
@@ -62,7 +92,7 @@ func start(t *testing.T, q Queue, uid uint32, rights func(uint32) Rights) (dial 
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{Queue: q, Rights: rights, Timeout: 5 * time.Second, peer: func(net.Conn) (listen.Cred, error) { return listen.Cred{UID: uid}, nil }}
+	s := &Server{Queue: q, Rights: rights, Log: logline.NewWriter(logOf(q), "test", logline.Text), Timeout: 5 * time.Second, peer: func(net.Conn) (listen.Cred, error) { return listen.Cred{UID: uid}, nil }}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ctx, l) }()
@@ -84,11 +114,19 @@ func start(t *testing.T, q Queue, uid uint32, rights func(uint32) Rights) (dial 
 	}
 }
 
+func logOf(q Queue) io.Writer {
+	if q, ok := q.(*queue); ok {
+		return &q.log
+	}
+	return io.Discard
+}
+
 func entries() []*Entry {
 	now := time.Unix(1760000000, 0)
 	return []*Entry{
 		{ID: "b1", State: Deferred, Channel: "local", Arrival: now, Size: 1234, Sender: "alice@example.org", UID: 1000, Due: now.Add(time.Minute), Attempts: 2,
-			Recipients: []Recipient{{"bob@example.org", "b=o b+@example.org", "connect: no route, \x01\n"}, {Address: "carol@example.org"}}},
+			Hop:        "smtp:example.org",
+			Recipients: []Recipient{{"bob@example.org", "b=o b+@example.org", "mx[192.0.2.1]", "connect: no route, \x01\n", now}, {Address: "carol@example.org"}}},
 		{ID: "b2", State: Incoming, Channel: "local", Arrival: now, Size: 5, UID: -1, Recipients: []Recipient{{Address: "müller@example.org"}}},
 		{ID: "b3", State: Corrupt, Channel: "local", UID: 1001, Trouble: "ends after 3 octets"},
 	}
@@ -99,7 +137,7 @@ func steer(uint32) Rights { return Rights{Steer: true} }
 func list(t *testing.T, c *Client, id string) ([]*Entry, error) {
 	t.Helper()
 	var got []*Entry
-	err := c.List(context.Background(), id, func(e *Entry) error {
+	err := c.List(context.Background(), Query{ID: id}, func(e *Entry) error {
 		got = append(got, e)
 		return nil
 	})
@@ -190,6 +228,106 @@ func TestRightsChange(t *testing.T) {
 	}
 }
 
+func outcomes(t *testing.T, c *Client, a Action, ids ...string) (done, not []string, err error) {
+	t.Helper()
+	err = c.Steer(t.Context(), a, ids, func(o Outcome) error {
+		if o.Trouble == "" {
+			done = append(done, o.ID)
+		} else {
+			not = append(not, o.ID+": "+o.Trouble)
+		}
+		return nil
+	})
+	return done, not, err
+}
+
+// TestSteer: each message is dealt with that is the user's, and who wanted it is logged.
+func TestSteer(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		uid    uint32
+		rights Rights
+		done   []string
+	}{
+		{"root", 0, Rights{Steer: true}, []string{"b1", "b2", "b3"}},
+		{"owner", 1000, Rights{}, []string{"b1"}},
+		{"owner who may see all", 1001, Rights{List: true}, []string{"b3"}},
+		{"other", 7, Rights{List: true}, nil},
+	} {
+		q := &queue{entries: entries()}
+		client := NewClient(start(t, q, c.uid, func(uint32) Rights { return c.rights })())
+		done, not, err := outcomes(t, client, DoDelete, "b1", "b2", "b3", "b4")
+		if err != nil || !reflect.DeepEqual(done, c.done) || len(not) != 4-len(c.done) || not[len(not)-1] != "b4: no such message" {
+			t.Errorf("%s: %v, %v, %v", c.name, done, not, err)
+		}
+		for _, id := range c.done {
+			for _, line := range []string{fmt.Sprintf("%s: delete: by uid %d\n", id, c.uid), id + ": removed\n"} {
+				if !strings.Contains(q.log.String(), line) {
+					t.Errorf("%s: no %q in %s", c.name, line, q.log.String())
+				}
+			}
+		}
+		if n := strings.Count(q.log.String(), "\n"); n != 2*len(c.done) {
+			t.Errorf("%s: %d lines in %s", c.name, n, q.log.String())
+		}
+	}
+}
+
+// TestSteerMany: many ids are a few requests.
+func TestSteerMany(t *testing.T) {
+	t.Parallel()
+	q := &queue{entries: entries()}
+	c := NewClient(start(t, q, 0, steer)())
+	ids := make([]string, 10_000)
+	for i := range ids {
+		ids[i] = fmt.Sprintf("b8bby5wdt90b%04d", i)
+	}
+	ids[9_999] = "b1"
+	done, not, err := outcomes(t, c, DoHold, ids...)
+	if err != nil || len(done) != 1 || len(not) != 9_999 || len(q.steered) != 25 || q.steered[0] != "hold400" {
+		t.Errorf("%v, %d, %v, %v", done, len(not), q.steered, err)
+	}
+	enough := errors.New("enough")
+	if err := c.Steer(t.Context(), DoHold, ids, func(Outcome) error { return enough }); err != enough {
+		t.Errorf("an error of report: %v", err)
+	}
+}
+
+// TestForSteer: who sees more than he may steer can ask for the latter.
+func TestForSteer(t *testing.T) {
+	t.Parallel()
+	c := NewClient(start(t, &queue{entries: entries()}, 1000, func(uint32) Rights { return Rights{List: true} })())
+	for steer, want := range map[bool]int{false: 3, true: 1} {
+		n := 0
+		if err := c.List(t.Context(), Query{Steer: steer}, func(*Entry) error { n++; return nil }); err != nil || n != want {
+			t.Errorf("%t: %d, %v", steer, n, err)
+		}
+	}
+}
+
+func TestCat(t *testing.T) {
+	t.Parallel()
+	text := strings.Repeat("raw \x00\x1b\r\n", 10_000)
+	q := &queue{entries: []*Entry{{ID: "b1", UID: 1000, Size: int64(len(text))}, {ID: "b2", UID: 1000, Size: int64(len(text)) + 1}}, text: text}
+	dial := start(t, q, 1000, func(uint32) Rights { return Rights{List: true} })
+	c := NewClient(dial())
+	var got strings.Builder
+	if err := c.Cat(t.Context(), "b1", &got); err != nil || got.String() != text {
+		t.Errorf("%d octets, %v", got.Len(), err)
+	}
+	if err := c.Cat(t.Context(), "b3", &got); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no such message: %v", err)
+	}
+	if err := c.Cat(t.Context(), "b2", io.Discard); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("cut off meanwhile: %v", err)
+	}
+	other := NewClient(start(t, q, 7, func(uint32) Rights { return Rights{List: true} })())
+	if err := other.Cat(t.Context(), "b1", &got); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("who may list only: %v", err)
+	}
+}
+
 // TestTurns: a uid lists once at a time and once a second, by however many connections, and holds up no other.
 func TestTurns(t *testing.T) {
 	t.Parallel()
@@ -246,7 +384,7 @@ func TestOneAtATime(t *testing.T) {
 		results := make(chan error, 2)
 		for range 2 {
 			c := NewClient(dial())
-			go func() { results <- c.List(t.Context(), "", func(*Entry) error { return nil }) }()
+			go func() { results <- c.List(t.Context(), Query{}, func(*Entry) error { return nil }) }()
 		}
 		<-q.entered
 		select {
@@ -296,6 +434,11 @@ func TestServerBounds(t *testing.T) {
 		{"too long", "list id=" + strings.Repeat("a", MaxLine) + "\n", "no reason="},
 		{"many words", "list" + strings.Repeat(" a=b", 100) + "\n", "no reason="},
 		{"cut off", "flus", ""},
+		{"no ids", "hold\n", "no reason="},
+		{"too many ids", "hold ids=a" + strings.Repeat(",a", MaxIDs) + "\n", "no reason="},
+		{"id with a slash", "delete ids=../../etc/passwd\n", "not id=../../etc/passwd reason=no+20such+20message\n"},
+		{"empty id", "delete ids=,\n", "not reason=no+20such+20message\n"},
+		{"cat nothing", "cat id=x\n", "no reason=no+20such+20message\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -322,7 +465,7 @@ func TestConnectionLimit(t *testing.T) {
 	results := make(chan error, maxPerUID)
 	for range maxPerUID {
 		c := NewClient(dial())
-		go func() { results <- c.List(context.Background(), "", func(*Entry) error { return nil }) }()
+		go func() { results <- c.List(context.Background(), Query{}, func(*Entry) error { return nil }) }()
 		<-q.entered
 	}
 	if _, err := NewClient(dial()).Flush(context.Background(), ""); !errors.Is(err, ErrLater) {
@@ -400,7 +543,7 @@ func TestCancel(t *testing.T) {
 func TestLongestLine(t *testing.T) {
 	t.Parallel()
 	worst := strings.Repeat("\x01", 2*maxText)
-	e := &Entry{ID: "a", Sender: worst, Recipients: []Recipient{{worst[:512], worst[:512], worst}}}
+	e := &Entry{ID: "a", Sender: worst, Hop: worst[:180], Trouble: worst, Recipients: []Recipient{{worst[:512], worst[:512], worst, worst, time.Unix(1<<33, 0)}}}
 	for l := range bytes.Lines(e.append(nil)) {
 		if len(l) > MaxLine {
 			t.Errorf("line of %d octets", len(l))
@@ -409,7 +552,7 @@ func TestLongestLine(t *testing.T) {
 }
 
 func FuzzLine(f *testing.F) {
-	for _, s := range []string{"list", "flush id=0123456789bcdfgh", "message id=a size=1 time=2", "to address=a+20b reason=", "ok count=1", " ", "a=b", "to a=+ZZ"} {
+	for _, s := range []string{"list", "flush id=0123456789bcdfgh", "message id=a size=1 time=2", "to address=a+20b reason=", "ok count=1", "delete ids=a,b", "done id=a", "not id=a reason=x", "data size=3", " ", "a=b", "to a=+ZZ"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -421,23 +564,32 @@ func FuzzLine(f *testing.F) {
 			return
 		}
 		b := []byte(l.verb)
-		for k, v := range l.pairs {
-			if len(v) > maxText {
+		for _, p := range l.pairs {
+			if len(p.value) > maxText {
 				return
 			}
-			b = appendPair(b, k, v)
+			b = appendPair(b, p.key, p.value)
 		}
 		back, err := parseLine(string(b))
 		if err != nil {
 			t.Fatalf("%q written as %q: %v", s, b, err)
 		}
-		for k, v := range l.pairs {
-			if back.pairs[k] != v {
-				t.Fatalf("%q: %s=%q came back as %q", s, k, v, back.pairs[k])
+		for _, p := range l.pairs {
+			if got := back.get(p.key); got != p.value {
+				t.Fatalf("%q: %s=%q came back as %q", s, p.key, p.value, got)
 			}
 		}
-		if _, err := entryOf(l); err != nil && !errors.Is(err, ErrSyntax) {
-			t.Fatal(fmt.Sprint(err))
+		_, err1 := entryOf(l)
+		_, err2 := recipientOf(l)
+		_, err3 := outcomeOf(l)
+		ids, err4 := idsOf(l)
+		for _, err := range []error{err1, err2, err3, err4} {
+			if err != nil && !errors.Is(err, ErrSyntax) {
+				t.Fatal(err)
+			}
+		}
+		if len(ids) > MaxIDs {
+			t.Fatalf("%d ids", len(ids))
 		}
 	})
 }

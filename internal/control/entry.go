@@ -29,6 +29,7 @@ type Entry struct {
 	UID        int64     // of the process that submitted it, -1 = none of this host
 	Due        time.Time // of the next attempt; zero = none
 	Attempts   int       // made so far
+	Hop        string    // routing key of where it goes next, as its file name has it; "" = not picked up
 	Trouble    string    // what is wrong with its file
 	Recipients []Recipient
 }
@@ -36,8 +37,18 @@ type Entry struct {
 // Recipient is one for whom the message still waits.
 type Recipient struct {
 	Address string
-	Orig    string // what the sender gave, if that is another address
-	Reason  string // why it was not delivered yet; "" = not tried
+	Orig    string    // what the sender gave, if that is another address
+	Relay   string    // who was asked at the last attempt
+	Reply   string    // what was said then: why it was not delivered yet
+	Tried   time.Time // when; zero = not tried
+}
+
+// Reason is why a recipient waits, as listings have it.
+func (r *Recipient) Reason() string {
+	if r.Relay == "" {
+		return r.Reply
+	}
+	return r.Relay + ": " + r.Reply
 }
 
 // append writes the entry's lines.
@@ -52,6 +63,7 @@ func (e *Entry) append(b []byte) []byte {
 	b = appendPair(b, "uid", strconv.FormatInt(e.UID, 10))
 	b = appendPair(b, "due", seconds(e.Due))
 	b = appendPair(b, "attempts", strconv.Itoa(e.Attempts))
+	b = appendPair(b, "hop", e.Hop)
 	b = appendPair(b, "trouble", e.Trouble)
 	b = append(b, '\n')
 	for i := range e.Recipients {
@@ -64,7 +76,9 @@ func (r *Recipient) append(b []byte) []byte {
 	b = append(b, verbTo...)
 	b = appendPair(b, "address", r.Address)
 	b = appendPair(b, "orig", r.Orig)
-	b = appendPair(b, "reason", r.Reason)
+	b = appendPair(b, "relay", r.Relay[:min(len(r.Relay), maxRelay)])
+	b = appendPair(b, "reply", r.Reply)
+	b = appendPair(b, "tried", seconds(r.Tried))
 	return append(b, '\n')
 }
 
@@ -77,18 +91,19 @@ func seconds(t time.Time) string {
 
 // entryOf reads a message line.
 func entryOf(l line) (*Entry, error) {
-	n := numbers{pairs: l.pairs}
+	n := numbers{line: l}
 	e := &Entry{
-		ID:       l.pairs["id"],
-		State:    State(l.pairs["queue"]),
-		Channel:  l.pairs["channel"],
+		ID:       l.get("id"),
+		State:    State(l.get("queue")),
+		Channel:  l.get("channel"),
 		Arrival:  n.time("time"),
 		Size:     n.get("size", 0),
-		Sender:   l.pairs["sender"],
+		Sender:   l.get("sender"),
 		UID:      n.get("uid", -1),
 		Due:      n.time("due"),
 		Attempts: int(n.get("attempts", 0)),
-		Trouble:  l.pairs["trouble"],
+		Hop:      l.get("hop"),
+		Trouble:  l.get("trouble"),
 	}
 	if e.ID == "" {
 		return nil, fmt.Errorf("%w: message without id", ErrSyntax)
@@ -96,18 +111,21 @@ func entryOf(l line) (*Entry, error) {
 	return e, n.err
 }
 
-func recipientOf(l line) Recipient {
-	return Recipient{Address: l.pairs["address"], Orig: l.pairs["orig"], Reason: l.pairs["reason"]}
+// recipientOf reads a to line.
+func recipientOf(l line) (Recipient, error) {
+	n := numbers{line: l}
+	r := Recipient{Address: l.get("address"), Orig: l.get("orig"), Relay: l.get("relay"), Reply: l.get("reply"), Tried: n.time("tried")}
+	return r, n.err
 }
 
 // numbers reads numeric pairs and keeps the first error.
 type numbers struct {
-	pairs map[string]string
-	err   error
+	line line
+	err  error
 }
 
 func (n *numbers) get(key string, absent int64) int64 {
-	text, ok := n.pairs[key]
+	text, ok := n.line.find(key)
 	if !ok {
 		return absent
 	}

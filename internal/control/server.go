@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"net"
 	"strconv"
 	"sync"
@@ -21,6 +23,12 @@ type Queue interface {
 	List(ctx context.Context, s Selection, show func(*Entry) error) error
 	// Flush makes the selected messages due now and returns how many they are.
 	Flush(ctx context.Context, s Selection) (int, error)
+	// Steer does something to the messages of these ids, as far as they are selected, and returns what became of each. An id
+	// may be any text.
+	Steer(ctx context.Context, a Action, ids []string, s Selection) ([]Outcome, error)
+	// Open opens the queue file of the one message that is selected and says how long it is, in octets. fs.ErrNotExist: there
+	// is none.
+	Open(ctx context.Context, s Selection) (f io.ReadCloser, size int64, err error)
 }
 
 // Selection says which messages a request is about.
@@ -32,8 +40,11 @@ type Selection struct {
 
 // Has says whether a message belongs to the selection; uid is -1 for mail that no process of this host submitted.
 func (s Selection) Has(id string, uid int64) bool {
-	return (s.ID == "" || s.ID == id) && (s.Anyone || uid == int64(s.UID))
+	return (s.ID == "" || s.ID == id) && s.May(uid)
 }
+
+// May says whether a message that this uid submitted may be selected.
+func (s Selection) May(uid int64) bool { return s.Anyone || uid == int64(s.UID) }
 
 // Bounds of a server.
 const (
@@ -200,28 +211,91 @@ func (c *client) answer(ctx context.Context, request line) {
 		}
 		defer end()
 	}
-	s := Selection{ID: request.pairs["id"], UID: c.uid}
-	var n int
-	var err error
-	switch request.verb {
-	case verbList:
-		s.Anyone = rights.List || rights.Steer
-		n, err = c.list(ctx, s)
-	case verbFlush:
-		s.Anyone = rights.Steer
-		n, err = c.server.Queue.Flush(ctx, s)
-	default:
-		c.final(verbNo, "reason", "unknown request")
-		return
-	}
+	n, err := c.do(ctx, request, rights)
 	switch {
 	case c.err != nil: // the client is gone
+	case errors.Is(err, ErrSyntax) || err == errUnknown:
+		c.final(verbNo, "reason", err.Error())
+	case errors.Is(err, fs.ErrNotExist):
+		c.final(verbNo, "reason", NoMessage)
 	case err != nil:
 		c.server.Log.Error("%s for uid %d: %v", request.verb, c.uid, err)
 		c.final(verbLater, "reason", "the request failed; the log has the cause")
 	default:
 		c.final(verbOK, "count", strconv.Itoa(n))
 	}
+}
+
+// do does what is asked for and returns how many messages that concerned.
+func (c *client) do(ctx context.Context, request line, rights Rights) (int, error) {
+	s := Selection{ID: request.get("id"), UID: c.uid, Anyone: rights.Steer}
+	switch request.verb {
+	case verbList:
+		s.Anyone = rights.Steer || rights.List && request.get("for") != forSteer
+		return c.list(ctx, s)
+	case verbFlush:
+		return c.server.Queue.Flush(ctx, s)
+	case verbCat:
+		return c.cat(ctx, s)
+	}
+	if a, ok := actionOf(request.verb); ok {
+		ids, err := idsOf(request)
+		if err != nil {
+			return 0, err
+		}
+		return c.steer(ctx, a, ids, s)
+	}
+	return 0, errUnknown
+}
+
+var errUnknown = errors.New("unknown request")
+
+// steer acts, logs who wanted it, and tells what became of each message.
+func (c *client) steer(ctx context.Context, a Action, ids []string, s Selection) (n int, err error) {
+	outcomes, err := c.server.Queue.Steer(ctx, a, ids, s)
+	for i := range outcomes {
+		o := &outcomes[i]
+		if o.Trouble == "" {
+			n++
+			c.log(string(a), o.ID)
+			if a == DoDelete {
+				c.server.Log.Log(logline.Removed{ID: o.ID})
+			}
+		}
+		c.out = o.append(c.out)
+		if len(c.out) >= buffered {
+			c.flush()
+		}
+	}
+	return n, err
+}
+
+func (c *client) log(action, id string) {
+	c.server.Log.Log(logline.Queue{ID: id, Action: action, Text: fmt.Sprintf("by uid %d", c.uid)})
+}
+
+// cat sends a queue file. When that ends early the connection does, too.
+func (c *client) cat(ctx context.Context, s Selection) (int, error) {
+	f, size, err := c.server.Queue.Open(ctx, s)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	c.log(verbCat, s.ID)
+	c.final(verbData, "size", strconv.FormatInt(size, 10))
+	buf := make([]byte, buffered)
+	for left := size; left > 0 && c.err == nil; {
+		n, err := io.ReadFull(f, buf[:min(left, buffered)])
+		if err != nil {
+			c.err = fmt.Errorf("read queue file of %s: %w", s.ID, err)
+			c.server.Log.Error("cat for uid %d: %v", c.uid, c.err)
+			return 0, c.err
+		}
+		c.flush()
+		c.out = append(c.out, buf[:n]...)
+		left -= int64(n)
+	}
+	return 1, c.err
 }
 
 func (c *client) list(ctx context.Context, s Selection) (n int, err error) {

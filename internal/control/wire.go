@@ -1,17 +1,25 @@
 // Package control is the protocol of the control sockets (relay.ctl, local.ctl), by which mailq and sendmail -q list and
 // steer the queue of a daemon. Anybody may connect to such a socket; who asks is the uid that the kernel names, and that
-// decides what is shown. The daemon's side trusts nothing that it reads; it never uses a client's word as a file name.
+// decides what is shown and done. The daemon's side trusts nothing that it reads; it never uses a client's word as a file name.
 //
 // The protocol is lines of at most 8 KiB that end in LF: a verb and key=value words, values in xtext. The client asks, one
 // request at a time:
 //
-//	list [id=ID]     messages; answered with message and to lines, then ok
-//	flush [id=ID]    make messages due now; answered with ok
+//	list [id=ID] [for=steer]   messages, or with for=steer those that this user may steer; answered with message and to lines, then ok
+//	flush [id=ID]              make messages due now; answered with ok
+//	hold ids=ID,ID,…           at most 400: keep them; answered with a done or not line for each, then ok
+//	release ids=…              let them go on
+//	retry ids=…                make them due now
+//	delete ids=…               remove them
+//	cat id=ID                  the queue file as it is, to who may steer it; answered with data, then ok
 //
 // and the daemon answers:
 //
-//	message id=… queue=… channel=… time=… size=… sender=… uid=… due=… attempts=… trouble=…
-//	to address=… orig=… reason=…           a recipient of the message above, once for each that is not finished
+//	message id=… queue=… channel=… time=… size=… sender=… uid=… due=… attempts=… hop=… trouble=…
+//	to address=… orig=… relay=… reply=… tried=…   a recipient of the message above, once for each that is not finished
+//	done id=…                              it is on the disk
+//	not id=… reason=…                      nothing was done
+//	data size=N                            N octets follow
 //	ok count=N                             the request is done; without this line it is not
 //	no reason=…                            refused: the request is unknown, or not allowed
 //	later reason=…                         try again
@@ -33,10 +41,13 @@ import (
 // MaxLine is the longest line in octets, with its LF.
 const MaxLine = 8 << 10
 
-// Bounds of a line: its pairs, and what is kept of a value that has no bound of its own, in octets.
+// Bounds of a line: its pairs, and what is kept of a value that has no bound of its own, in octets; MaxIDs is how many ids a
+// request may name.
 const (
 	maxPairs = 32
 	maxText  = 1000
+	maxRelay = 256
+	MaxIDs   = 400
 )
 
 // ErrSyntax is wrapped by every error about a line that does not follow the grammar.
@@ -46,43 +57,81 @@ var ErrSyntax = errors.New("control protocol syntax")
 const (
 	verbList    = "list"
 	verbFlush   = "flush"
+	verbCat     = "cat"
 	verbMessage = "message"
 	verbTo      = "to"
+	verbDone    = "done"
+	verbNot     = "not"
+	verbData    = "data"
 	verbOK      = "ok"
 	verbNo      = "no"
 	verbLater   = "later"
 )
 
+// forSteer as the value of for in a list request leaves out what the user may only look at.
+const forSteer = "steer"
+
 // line is one line taken apart.
 type line struct {
 	verb  string
-	pairs map[string]string
+	pairs []pair
+}
+
+type pair struct{ key, value string }
+
+// find returns the value of a key, and whether there is one.
+func (l line) find(key string) (string, bool) {
+	for _, p := range l.pairs {
+		if p.key == key {
+			return p.value, true
+		}
+	}
+	return "", false
+}
+
+// get returns the value of a key, or "".
+func (l line) get(key string) string {
+	value, _ := l.find(key)
+	return value
 }
 
 func parseLine(s string) (line, error) {
-	words := strings.Split(s, " ")
-	if len(words) > maxPairs+1 {
-		return line{}, fmt.Errorf("%w: more than %d words", ErrSyntax, maxPairs+1)
-	}
-	l := line{verb: words[0], pairs: make(map[string]string, len(words)-1)}
-	if !lowerCase(l.verb) {
+	verb, rest, more := strings.Cut(s, " ")
+	l := line{verb: verb}
+	if !lowerCase(verb) {
 		return line{}, fmt.Errorf("%w: no verb", ErrSyntax)
 	}
-	for _, w := range words[1:] {
-		key, text, ok := strings.Cut(w, "=")
-		if !ok || !lowerCase(key) {
-			return line{}, fmt.Errorf("%w: %.20q is no key=value", ErrSyntax, w)
+	if more {
+		l.pairs = make([]pair, 0, min(strings.Count(rest, " ")+1, maxPairs))
+	}
+	for more {
+		var w string
+		w, rest, more = strings.Cut(rest, " ")
+		if len(l.pairs) == maxPairs {
+			return line{}, fmt.Errorf("%w: more than %d words", ErrSyntax, maxPairs+1)
 		}
-		if _, twice := l.pairs[key]; twice {
-			return line{}, fmt.Errorf("%w: %s twice", ErrSyntax, key)
+		p, err := parsePair(w)
+		if err != nil {
+			return line{}, err
 		}
-		value, err := xtext.Decode(text)
-		if err != nil || !utf8.ValidString(value) {
-			return line{}, fmt.Errorf("%w: %s: bad value", ErrSyntax, key)
+		if _, twice := l.find(p.key); twice {
+			return line{}, fmt.Errorf("%w: %s twice", ErrSyntax, p.key)
 		}
-		l.pairs[key] = value
+		l.pairs = append(l.pairs, p)
 	}
 	return l, nil
+}
+
+func parsePair(word string) (pair, error) {
+	key, text, ok := strings.Cut(word, "=")
+	if !ok || !lowerCase(key) {
+		return pair{}, fmt.Errorf("%w: %.20q is no key=value", ErrSyntax, word)
+	}
+	value, err := xtext.Decode(text)
+	if err != nil || !utf8.ValidString(value) {
+		return pair{}, fmt.Errorf("%w: %s: bad value", ErrSyntax, key)
+	}
+	return pair{key, value}, nil
 }
 
 func lowerCase(s string) bool {

@@ -41,7 +41,7 @@ func newSpool(t *testing.T) (root string) {
 	return root
 }
 
-func channel(t *testing.T, root string, via envelope.Via) *spool.Channel {
+func consumer(t *testing.T, root string, via envelope.Via) *spool.Channel {
 	t.Helper()
 	c, err := spool.OpenChannel(root, via, spool.ChannelOptions{AllowRemote: true})
 	if err != nil {
@@ -80,7 +80,7 @@ func local(t *testing.T, s string) envelope.Recipient {
 func scan(t *testing.T, root string, via envelope.Via) map[string]*control.Entry {
 	t.Helper()
 	found := make(map[string]*control.Entry)
-	if err := Scan(t.Context(), root, via, "", func(e *control.Entry) error {
+	if err := (Files{Root: root, Via: via}).List(t.Context(), nil, func(e *control.Entry) error {
 		found[e.ID] = e
 		return nil
 	}); err != nil {
@@ -91,10 +91,12 @@ func scan(t *testing.T, root string, via envelope.Via) map[string]*control.Entry
 
 func dest(*envelope.Envelope) string { return "*" }
 
+func here(root string) Files { return Files{Root: root, Via: envelope.Local} }
+
 func TestScan(t *testing.T) {
 	t.Parallel()
 	root := newSpool(t)
-	c := channel(t, root, envelope.Local)
+	c := consumer(t, root, envelope.Local)
 	orig := local(t, "carol@example.org")
 	orig.Orig = addr(t, "list@example.org")
 	bob := local(t, "bob@example.org")
@@ -132,7 +134,8 @@ func TestScan(t *testing.T) {
 		}
 	}
 	d := got[deferred]
-	if len(d.Recipients) != 1 || d.Recipients[0] != (control.Recipient{Address: "carol@example.org", Orig: "list@example.org", Reason: "mx: 452 4.2.2 mailbox full"}) ||
+	if len(d.Recipients) != 1 || d.Recipients[0].Address != "carol@example.org" || d.Recipients[0].Orig != "list@example.org" ||
+		d.Recipients[0].Reason() != "mx: 452 4.2.2 mailbox full" || time.Since(d.Recipients[0].Tried) > time.Hour || d.Hop != "*" ||
 		d.Attempts != 2 || d.UID != 1000 || time.Until(d.Due) < 59*time.Minute {
 		t.Errorf("deferred: %+v", d)
 	}
@@ -148,7 +151,7 @@ func TestScan(t *testing.T) {
 func TestScanDirt(t *testing.T) {
 	t.Parallel()
 	root := newSpool(t)
-	channel(t, root, envelope.Local)
+	consumer(t, root, envelope.Local)
 	good := put(t, root, 0, local(t, "bob@example.org"))
 	dir := filepath.Join(root, "local", "new")
 	name := func(c string) string { return filepath.Join(dir, c+good[1:]) }
@@ -179,7 +182,7 @@ func TestScanDirt(t *testing.T) {
 func TestScanOne(t *testing.T) {
 	t.Parallel()
 	root := newSpool(t)
-	channel(t, root, envelope.Local)
+	consumer(t, root, envelope.Local)
 	id, other := put(t, root, 0, local(t, "bob@example.org")), put(t, root, 0, local(t, "bob@example.org"))
 	dir := filepath.Join(root, "local")
 	queued := spool.Name{Due: 1760000000, ID: id, Dest: "example.org"}.String()
@@ -203,7 +206,7 @@ func TestScanOne(t *testing.T) {
 		}
 		at = c.path
 		var got []*control.Entry
-		err := Scan(t.Context(), root, envelope.Local, id, func(e *control.Entry) error {
+		err := here(root).List(t.Context(), []string{id}, func(e *control.Entry) error {
 			got = append(got, e)
 			return nil
 		})
@@ -211,11 +214,9 @@ func TestScanOne(t *testing.T) {
 			t.Errorf("%s: %+v, %v", c.path, got, err)
 		}
 	}
-	elsewhere := map[string]bool{"": true, "0": true, "../../x": true, other + "x": true, strings.ToUpper(other): true}
-	for id := range elsewhere {
-		if err := spool.Find(root, envelope.Local, id, func(e spool.Entry) error { return errors.New(e.Path) }); err != nil {
-			t.Errorf("%q: %v", id, err)
-		}
+	elsewhere := []string{"", "0", "../../x", other + "x", strings.ToUpper(other)}
+	if err := here(root).List(t.Context(), elsewhere, func(e *control.Entry) error { return errors.New(e.ID) }); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -223,7 +224,7 @@ func TestScanOne(t *testing.T) {
 func TestScanOneReadsOne(t *testing.T) {
 	t.Parallel()
 	root := newSpool(t)
-	channel(t, root, envelope.Local)
+	consumer(t, root, envelope.Local)
 	id := put(t, root, 0, local(t, "bob@example.org"))
 	near := spool.Name{Due: 1, ID: id, Dest: "example.org"}.String()
 	for i := range 256 { // directories that cannot be read as such
@@ -239,7 +240,7 @@ func TestScanOneReadsOne(t *testing.T) {
 		}
 	}
 	n := 0
-	if err := Scan(t.Context(), root, envelope.Local, id, func(*control.Entry) error { n++; return nil }); err != nil || n != 1 {
+	if err := here(root).List(t.Context(), []string{id}, func(*control.Entry) error { n++; return nil }); err != nil || n != 1 {
 		t.Errorf("found %d, %v", n, err)
 	}
 }
@@ -247,15 +248,15 @@ func TestScanOneReadsOne(t *testing.T) {
 func TestScanEnds(t *testing.T) {
 	t.Parallel()
 	root := newSpool(t)
-	channel(t, root, envelope.Local)
+	consumer(t, root, envelope.Local)
 	put(t, root, 0, local(t, "bob@example.org"))
 	stop := errors.New("enough")
-	if err := Scan(t.Context(), root, envelope.Local, "", func(*control.Entry) error { return stop }); !errors.Is(err, stop) {
+	if err := here(root).List(t.Context(), nil, func(*control.Entry) error { return stop }); !errors.Is(err, stop) {
 		t.Errorf("got %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := Scan(ctx, root, envelope.Local, "", func(*control.Entry) error { return nil }); !errors.Is(err, context.Canceled) {
+	if err := here(root).List(ctx, nil, func(*control.Entry) error { return nil }); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -263,11 +264,11 @@ func TestScanEnds(t *testing.T) {
 func examples() []*control.Entry {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.Local)
 	return []*control.Entry{
-		{ID: "b0123456789bcdfg", State: control.Deferred, Channel: "local", Arrival: at, Size: 1500, Sender: "alice@example.org", Due: at.Add(time.Hour), Attempts: 3,
-			Recipients: []control.Recipient{{Address: "a@x", Reason: "452 4.2.2 mailbox full"}, {Address: "b@x", Reason: "452 4.2.2 mailbox full"}, {Address: "c@x", Orig: "list@x"}}},
+		{ID: "b0123456789bcdfg", State: control.Deferred, Channel: "local", Arrival: at, Size: 1500, Sender: "alice@example.org", Due: at.Add(time.Hour), Attempts: 3, Hop: "x", UID: -1,
+			Recipients: []control.Recipient{{Address: "a@x", Relay: "mx", Reply: "452 4.2.2 mailbox full"}, {Address: "b@x", Relay: "mx", Reply: "452 4.2.2 mailbox full"}, {Address: "c@x", Orig: "list@x"}}},
 		{ID: "b0123456789bcdfh", State: control.Active, Channel: "remote", Arrival: at, Size: 700, Recipients: []control.Recipient{{Address: "d@x"}}},
 		{ID: "b0123456789bcdfj", State: control.Hold, Channel: "local", Arrival: at, Size: 1, Sender: "evil\x1b[2J@x",
-			Recipients: []control.Recipient{{Address: "e@x", Reason: strings.Repeat("long ", 30) + "\nend"}}},
+			Recipients: []control.Recipient{{Address: "e@x", Reply: strings.Repeat("long ", 30) + "\nend"}}},
 		{ID: "b0123456789bcdfk", State: control.Corrupt, Channel: "local", Arrival: at, Trouble: "envelope syntax"},
 	}
 }
@@ -286,7 +287,7 @@ func TestText(t *testing.T) {
 	}
 	want := `----Queue ID----- --Size-- ---Arrival Time---- --Sender/Recipient------
 b0123456789bcdfg      1500 Fri Jan  2 03:04:05 alice@example.org
-                                                      (452 4.2.2 mailbox full)
+                                                  (mx: 452 4.2.2 mailbox full)
                                                a@x
                                                b@x
                                                           (reason unavailable)
@@ -331,8 +332,8 @@ func TestJSON(t *testing.T) {
 	}
 	at := examples()[0].Arrival.Unix()
 	want := fmt.Sprintf(`{"queue_name":"deferred","queue_id":"b0123456789bcdfg","arrival_time":%d,"message_size":1500,"forced_expire":false,"sender":"alice@example.org",`+
-		`"recipients":[{"address":"a@x","delay_reason":"452 4.2.2 mailbox full"},{"address":"b@x","delay_reason":"452 4.2.2 mailbox full"},{"address":"c@x","orig_address":"list@x"}],`+
-		`"channel":"local","next_attempt":%d,"attempts":3}`, at, at+3600)
+		`"recipients":[{"address":"a@x","delay_reason":"mx: 452 4.2.2 mailbox full","relay":"mx","last_reply":"452 4.2.2 mailbox full"},{"address":"b@x","delay_reason":"mx: 452 4.2.2 mailbox full","relay":"mx","last_reply":"452 4.2.2 mailbox full"},{"address":"c@x","orig_address":"list@x"}],`+
+		`"channel":"local","next_attempt":%d,"attempts":3,"next_hop":"x"}`, at, at+3600)
 	if lines[0] != want {
 		t.Errorf("got  %s\nwant %s", lines[0], want)
 	}
@@ -356,7 +357,7 @@ func TestFirstLineAtOnce(t *testing.T) {
 	}
 }
 
-func run(t *testing.T, r *Request) (status int, stdout, stderr string) {
+func call(t *testing.T, r *Request) (status int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
 	status = r.Run(t.Context(), &out, &errs)
@@ -367,22 +368,22 @@ func TestRun(t *testing.T) {
 	t.Parallel()
 	root := newSpool(t)
 	for _, via := range []envelope.Via{envelope.Local, envelope.Remote} {
-		channel(t, root, via)
+		consumer(t, root, via)
 	}
-	if status, stdout, stderr := run(t, &Request{SpoolDir: root}); status != exitOK || stdout != "Mail queue is empty\n" || stderr != "" {
+	if status, stdout, stderr := call(t, &Request{SpoolDir: root}); status != exitOK || stdout != "Mail queue is empty\n" || stderr != "" {
 		t.Errorf("empty: %d, %q, %q", status, stdout, stderr)
 	}
 	far := envelope.Recipient{Addr: addr(t, "far@example.net"), Via: envelope.Remote}
 	both, one := put(t, root, 0, local(t, "bob@example.org"), far), put(t, root, 0, far)
-	status, stdout, _ := run(t, &Request{SpoolDir: root})
+	status, stdout, _ := call(t, &Request{SpoolDir: root})
 	if status != exitOK || strings.Count(stdout, both) != 2 || strings.Count(stdout, one) != 1 || !strings.HasSuffix(stdout, "-- 0 Kbytes in 3 Requests.\n") {
 		t.Errorf("%d, %s", status, stdout)
 	}
-	status, stdout, _ = run(t, &Request{SpoolDir: root, IDs: []string{one}, JSON: true})
+	status, stdout, _ = call(t, &Request{SpoolDir: root, IDs: []string{one}, JSON: true})
 	if status != exitOK || strings.Contains(stdout, both) || strings.Count(stdout, one) != 1 {
 		t.Errorf("one: %d, %s", status, stdout)
 	}
-	status, stdout, _ = run(t, &Request{SpoolDir: root, IDs: []string{one, "x", "", both, one}, JSON: true})
+	status, stdout, _ = call(t, &Request{SpoolDir: root, IDs: []string{one, "x", "", both, one}, JSON: true})
 	if status != exitOK || strings.Count(stdout, both) != 2 || strings.Count(stdout, one) != 1 {
 		t.Errorf("several: %d, %s", status, stdout)
 	}
@@ -392,39 +393,54 @@ func TestRun(t *testing.T) {
 type queue struct{ root string }
 
 func (q queue) List(ctx context.Context, s control.Selection, show func(*control.Entry) error) error {
-	return Scan(ctx, q.root, envelope.Local, s.ID, show)
+	return here(q.root).List(ctx, nil, show)
 }
 
-func (queue) Flush(context.Context, control.Selection) (int, error) { return 0, nil }
+func (queue) Flush(context.Context, control.Selection) (int, error) { return 7, nil }
+
+func (q queue) Steer(ctx context.Context, a control.Action, ids []string, s control.Selection) ([]control.Outcome, error) {
+	outcomes, err := here(q.root).Do(ctx, a, ids, s.May)
+	return Told(outcomes), err
+}
+
+func (q queue) Open(ctx context.Context, s control.Selection) (io.ReadCloser, int64, error) {
+	return here(q.root).Open(ctx, s.ID, s.May)
+}
 
 // TestUnprivileged: who may not read the spool asks the daemon and sees what it shows him.
 func TestUnprivileged(t *testing.T) {
 	t.Parallel()
 	root := newSpool(t)
-	channel(t, root, envelope.Local)
+	consumer(t, root, envelope.Local)
 	id := put(t, root, int64(os.Getuid()), local(t, "bob@example.org"))
+	status, stdout, stderr := call(t, &Request{RunDir: serve(t, root, nil), SpoolDir: forbidden(t)})
+	if status != exitOK || !strings.HasPrefix(stdout, "----Queue ID") || !strings.Contains(stdout, id) || stderr != "" {
+		t.Errorf("%d, %q, %q", status, stdout, stderr)
+	}
+}
+
+// serve answers for the local channel of a spool, and returns the run directory.
+func serve(t testing.TB, root string, rights func(uint32) control.Rights) (dir string) {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "pr")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer os.RemoveAll(dir)
 	l, err := net.Listen("unix", filepath.Join(dir, "local.ctl"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- (&control.Server{Queue: queue{root}}).Serve(ctx, l) }()
-	defer func() {
+	go func() { done <- (&control.Server{Queue: queue{root}, Rights: rights}).Serve(ctx, l) }()
+	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-	}()
-	status, stdout, stderr := run(t, &Request{RunDir: dir, SpoolDir: forbidden(t)})
-	if status != exitOK || !strings.HasPrefix(stdout, "----Queue ID") || !strings.Contains(stdout, id) || stderr != "" {
-		t.Errorf("%d, %q, %q", status, stdout, stderr)
-	}
+		os.RemoveAll(dir)
+	})
+	return dir
 }
 
 // forbidden is a spool whose directories cannot be read; root can read all.
@@ -447,7 +463,7 @@ func forbidden(t *testing.T) string {
 func TestDown(t *testing.T) {
 	t.Parallel()
 	r := &Request{RunDir: t.TempDir(), SpoolDir: forbidden(t)}
-	if status, stdout, stderr := run(t, r); status != exitUnavailable || stdout != "" || !strings.Contains(stderr, "mail system is down") {
+	if status, stdout, stderr := call(t, r); status != exitUnavailable || stdout != "" || !strings.Contains(stderr, "mail system is down") {
 		t.Errorf("%d, %q, %q", status, stdout, stderr)
 	}
 }
@@ -461,28 +477,5 @@ func TestOutputFails(t *testing.T) {
 	var errs bytes.Buffer
 	if status := (&Request{SpoolDir: newSpool(t)}).Run(t.Context(), fullDisk{}, &errs); status != exitIO || !strings.Contains(errs.String(), "no space") {
 		t.Errorf("%d, %q", status, errs.String())
-	}
-}
-
-func TestParse(t *testing.T) {
-	t.Parallel()
-	for line, want := range map[string]string{
-		"":               "false /etc/postrider/postrider.toml []",
-		"-j":             "true /etc/postrider/postrider.toml []",
-		"-Ac -v -C /c x": "false /c [x]",
-		"-c/c -j a b":    "true /c [a b]",
-		"-- -j":          "false /etc/postrider/postrider.toml [-j]",
-	} {
-		r, path, err := parse(strings.Fields(line))
-		if err != nil {
-			t.Errorf("%q: %v", line, err)
-		} else if got := fmt.Sprintf("%t %s %v", r.JSON, path, r.IDs); got != want {
-			t.Errorf("%q: got %s, want %s", line, got, want)
-		}
-	}
-	for _, line := range []string{"-x", "-C", "--json"} {
-		if _, _, err := parse(strings.Fields(line)); err == nil {
-			t.Errorf("%q: no error", line)
-		}
 	}
 }

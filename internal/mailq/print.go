@@ -2,13 +2,15 @@ package mailq
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
-	"strings"
+	"strconv"
+	"time"
+	"unicode/utf8"
 
 	"postrider/internal/control"
-	"postrider/internal/reply"
 )
 
 // printer writes a listing.
@@ -47,15 +49,19 @@ func (t *text) entry(e *control.Entry) error {
 	}
 	t.count++
 	t.octets += e.Size
-	t.columns(e.ID+markers[e.State], fmt.Sprint(e.Size), e.Arrival.Local().Format("Mon Jan _2 15:04:05"), clean(sender(e)))
+	t.columns(e.ID+markers[e.State], strconv.FormatInt(e.Size, 10), e.Arrival.Local().Format("Mon Jan _2 15:04:05"), clean(sender(e)))
 	if e.Trouble != "" {
 		t.reason(e.Trouble)
 	}
+	if len(e.Recipients) == 0 && e.Trouble == "" {
+		t.reason("nobody waits for it any more")
+	}
 	before := ""
-	for _, r := range e.Recipients {
-		if r.Reason != before {
-			t.reason(r.Reason)
-			before = r.Reason
+	for i := range e.Recipients {
+		r := &e.Recipients[i]
+		if reason := r.Reason(); reason != before {
+			t.reason(reason)
+			before = reason
 		}
 		t.columns("", "", "", clean(r.Address))
 	}
@@ -65,8 +71,23 @@ func (t *text) entry(e *control.Entry) error {
 	return nil
 }
 
+// columns writes a line: %-17s %8s %-19s %s.
 func (t *text) columns(id, size, arrival, address string) {
-	fmt.Fprintf(t.w, "%-17s %8s %-19s %s\n", id, size, arrival, address)
+	b := t.w.AvailableBuffer()
+	b = append(b, id...)
+	b = blanks(b, 17-len(id)+1+8-len(size))
+	b = append(append(b, size...), ' ')
+	b = append(b, arrival...)
+	b = blanks(b, 19-len(arrival)+1)
+	b = append(append(b, address...), '\n')
+	t.w.Write(b)
+}
+
+func blanks(b []byte, n int) []byte {
+	for range max(n, 1) {
+		b = append(b, ' ')
+	}
+	return b
 }
 
 func (t *text) reason(s string) {
@@ -89,19 +110,17 @@ func (t *text) end() error {
 	return t.w.Flush()
 }
 
-// clean makes a text fit for one line of a terminal.
-func clean(s string) string { return strings.ReplaceAll(reply.Clean(s), "\n", " ") }
-
 // objects is the listing as postqueue -j writes it, an object a line, with keys of our own behind.
 type objects struct {
 	w     *bufio.Writer
+	line  bytes.Buffer
 	lines *json.Encoder
 	any   bool
 }
 
 func newObjects(w io.Writer) *objects {
 	o := &objects{w: bufio.NewWriterSize(w, 32<<10)}
-	o.lines = json.NewEncoder(o.w)
+	o.lines = json.NewEncoder(&o.line)
 	o.lines.SetEscapeHTML(false)
 	return o
 }
@@ -117,6 +136,8 @@ type object struct {
 	Channel    string        `json:"channel"`
 	Next       int64         `json:"next_attempt,omitempty"`
 	Attempts   int           `json:"attempts"`
+	Hop        string        `json:"next_hop,omitempty"`
+	UID        *int64        `json:"uid,omitempty"`
 	Trouble    string        `json:"trouble,omitempty"`
 }
 
@@ -124,23 +145,28 @@ type objectTo struct {
 	Address string `json:"address"`
 	Orig    string `json:"orig_address,omitempty"`
 	Reason  string `json:"delay_reason,omitempty"`
+	Relay   string `json:"relay,omitempty"`
+	Reply   string `json:"last_reply,omitempty"`
+	Tried   int64  `json:"last_attempt,omitempty"`
 }
 
 func (o *objects) entry(e *control.Entry) error {
 	line := object{
 		Queue: e.State, ID: e.ID, Size: e.Size, Sender: sender(e), Recipients: make([]objectTo, len(e.Recipients)),
-		Channel: e.Channel, Attempts: e.Attempts, Trouble: e.Trouble,
+		Channel: e.Channel, Arrival: epoch(e.Arrival), Next: epoch(e.Due), Attempts: e.Attempts, Hop: e.Hop, Trouble: e.Trouble,
 	}
-	if !e.Arrival.IsZero() {
-		line.Arrival = e.Arrival.Unix()
+	if e.UID >= 0 {
+		line.UID = &e.UID
 	}
-	if !e.Due.IsZero() {
-		line.Next = e.Due.Unix()
+	for i := range e.Recipients {
+		r := &e.Recipients[i]
+		line.Recipients[i] = objectTo{r.Address, r.Orig, r.Reason(), r.Relay, r.Reply, epoch(r.Tried)}
 	}
-	for i, r := range e.Recipients {
-		line.Recipients[i] = objectTo(r)
-	}
+	o.line.Reset()
 	if err := o.lines.Encode(&line); err != nil {
+		return err
+	}
+	if _, err := o.w.Write(escapeControls(o.line.Bytes())); err != nil {
 		return err
 	}
 	if !o.any {
@@ -148,6 +174,31 @@ func (o *objects) entry(e *control.Entry) error {
 		return o.w.Flush()
 	}
 	return nil
+}
+
+// epoch is in seconds; 0 = none.
+func epoch(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.Unix()
+}
+
+// escapeControls escapes the control characters that JSON allows in a text: a terminal obeys them, too.
+func escapeControls(b []byte) []byte {
+	isControl := func(r rune) bool { return r >= 0x7f && r < 0xa0 }
+	if bytes.IndexFunc(b, isControl) < 0 {
+		return b
+	}
+	var out []byte
+	for _, r := range string(b) {
+		if isControl(r) {
+			out = fmt.Appendf(out, "\\u%04x", r)
+		} else {
+			out = utf8.AppendRune(out, r)
+		}
+	}
+	return out
 }
 
 func (o *objects) end() error { return o.w.Flush() }

@@ -1,14 +1,12 @@
-// Package mailq lists the queue: from the spool's files for those who may read them, from the daemons' control sockets for
-// everybody else, in Postfix's format or as JSON. The daemons use its reader to answer such requests. What it reads may have
-// been put there by a compromised smtpd; nothing of it reaches a terminal with control characters in it.
 package mailq
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
+	"runtime"
+	"sync"
 	"time"
 
 	"postrider/internal/control"
@@ -16,44 +14,138 @@ import (
 	"postrider/internal/spool"
 )
 
-// Scan passes the messages of a channel to show, all or with an id only that one, in no order, as the directories are read;
-// one that leaves the queue meanwhile may be missing, one that moves may come twice. It ends with ctx, or with the first
-// error of show. The reader needs the rights of the channel's uid; without them the error is fs.ErrPermission.
-func Scan(ctx context.Context, root string, via envelope.Via, id string, show func(*control.Entry) error) error {
-	now := time.Now()
-	each := func(e spool.Entry) error {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		entry, err := read(e, now)
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		if err != nil {
-			entry = damaged(e, err)
-		}
-		return show(entry)
+// Bounds of a listing: how many read side by side, and how many names one takes at a time.
+const (
+	maxReaders = 4
+	atATime    = 32
+)
+
+// List passes the messages of the channel to show, one after the other, all or with ids only these, in no order; one that
+// leaves the queue meanwhile may be missing, one that moves may come twice. Several files are read at a time, and of each only
+// what stands above the message. It ends with ctx, or with the first error of show.
+func (f Files) List(ctx context.Context, ids []string, show func(*control.Entry) error) error {
+	hand, err := spool.OpenHand(f.Root, f.Via)
+	if err != nil {
+		return err
 	}
-	if id != "" {
-		return spool.Find(root, via, id, each)
+	defer hand.Close()
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	s := listing{Hand: hand, now: time.Now(), show: show, work: make(chan []spool.Entry, maxReaders)}
+	var readers sync.WaitGroup
+	for range min(maxReaders, runtime.GOMAXPROCS(0)) {
+		readers.Go(func() {
+			if err := s.read(ctx); err != nil {
+				end(err)
+			}
+		})
 	}
-	return spool.List(root, via, each)
+	err = s.find(ctx, setOf(ids))
+	close(s.work)
+	readers.Wait()
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	return err
 }
 
-func read(e spool.Entry, now time.Time) (*control.Entry, error) {
-	info, err := e.Read()
-	if info == nil || info.Envelope == nil {
+// setOf is nil for no list.
+func setOf(list []string) map[string]bool {
+	if list == nil {
+		return nil
+	}
+	set := make(map[string]bool, len(list))
+	for _, s := range list {
+		set[s] = true
+	}
+	return set
+}
+
+// listing is one pass: names are found, files read by several, and shown by one at a time.
+type listing struct {
+	*spool.Hand
+	now  time.Time
+	work chan []spool.Entry
+
+	mu     sync.Mutex
+	show   func(*control.Entry) error
+	failed error // of show
+}
+
+// find hands out the names.
+func (s *listing) find(ctx context.Context, ids map[string]bool) error {
+	var some []spool.Entry
+	hand := func() error {
+		if len(some) == 0 {
+			return nil
+		}
+		select {
+		case s.work <- some:
+			some = nil
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	err := s.List(ids, func(e spool.Entry) error {
+		if some = append(some, e); len(some) < atATime {
+			return ctx.Err()
+		}
+		return hand()
+	})
+	if err != nil {
+		return err
+	}
+	return hand()
+}
+
+// read reads what find found, until there is no more or ctx ends.
+func (s *listing) read(ctx context.Context) error {
+	for some := range s.work {
+		for _, e := range some {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := s.one(e); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// one reads and shows a message.
+func (s *listing) one(e spool.Entry) error {
+	entry, err := s.entry(e)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		entry = damaged(e, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failed == nil {
+		s.failed = s.show(entry)
+	}
+	return s.failed
+}
+
+func (s *listing) entry(e spool.Entry) (*control.Entry, error) {
+	info, err := s.Read(e)
+	if info == nil {
 		return nil, err
 	}
 	env := info.Envelope
 	entry := &control.Entry{
 		ID:      e.Name.ID,
-		State:   state(e, now),
+		State:   state(e, s.now),
 		Channel: string(e.Via),
 		Arrival: env.Time,
 		Size:    info.Size,
 		Sender:  env.From.Addr.String(),
 		UID:     env.UID,
+		Hop:     e.Name.Dest,
 	}
 	if err != nil { // of its journal
 		entry.Trouble = err.Error()
@@ -94,12 +186,9 @@ func recipient(r envelope.Recipient, last *spool.Result) control.Recipient {
 	if last == nil {
 		return out
 	}
-	out.Reason = last.Text
+	out.Relay, out.Reply, out.Tried = last.Relay, last.Text, last.Time
 	if last.Reply != nil {
-		out.Reason = last.Reply.Error()
-	}
-	if last.Relay != "" {
-		out.Reason = fmt.Sprintf("%s: %s", last.Relay, out.Reason)
+		out.Reply = last.Reply.Error()
 	}
 	return out
 }

@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"context"
 	"math"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -36,18 +37,34 @@ type Entry struct {
 // destination is what messages for the same place share: a turn, and a bound on those that are active.
 type destination struct {
 	name          string
-	refs          int     // entries and active messages; without any the place in dests is free
-	ready         []Entry // first come, first served
+	refs          int        // entries and active messages; without any the place in dests is free
+	ready         [2][]Entry // first come, first served: new messages, and those that were tried
+	turn          int        // of these
 	active, limit int
 	queued        bool // in the ring
 }
 
-func (d *destination) room() bool { return d.limit == 0 || d.active < d.limit }
+func (d *destination) room() bool  { return d.limit == 0 || d.active < d.limit }
+func (d *destination) waits() bool { return len(d.ready[0])+len(d.ready[1]) > 0 }
+
+// take takes out the next message: new ones and others in turns, lest a backlog hold up what comes.
+func (d *destination) take() Entry {
+	d.turn = 1 - d.turn
+	if len(d.ready[d.turn]) == 0 {
+		d.turn = 1 - d.turn
+	}
+	list := &d.ready[d.turn]
+	e := (*list)[0]
+	if *list = (*list)[1:]; len(*list) == 0 {
+		*list = nil
+	}
+	return e
+}
 
 // Schedule holds the messages that wait for a time, and those whose time has come. The latter have their turn destination by
 // destination, so that many messages for one do not hold up the others.
 type Schedule struct {
-	limit int // of each destination; 0 = none
+	limit func(dest string) int // nil = none
 
 	mu      sync.Mutex
 	flushed time.Time // when all were last made due
@@ -59,9 +76,9 @@ type Schedule struct {
 	wake    chan struct{}
 }
 
-// NewSchedule returns an empty schedule. With a limit, at most that many messages of a destination are active at once, unless
-// SetLimit says otherwise; then Leave has to be called for each that Next or Enter made active.
-func NewSchedule(limit int) *Schedule {
+// NewSchedule returns an empty schedule. limit says how many messages of a destination may be active at once, until SetLimit says
+// otherwise; then Leave has to be called for each that Next or Enter made active. It must not call the schedule.
+func NewSchedule(limit func(dest string) int) *Schedule {
 	return &Schedule{limit: limit, index: make(map[string]uint32), wake: make(chan struct{}, 1)}
 }
 
@@ -77,7 +94,10 @@ func (s *Schedule) place(name string) uint32 {
 		k = uint32(len(s.dests))
 		s.dests = append(s.dests, destination{})
 	}
-	s.dests[k] = destination{name: name, limit: s.limit}
+	s.dests[k] = destination{name: name}
+	if s.limit != nil {
+		s.dests[k].limit = s.limit(name)
+	}
 	s.index[name] = k
 	return k
 }
@@ -135,13 +155,17 @@ func (s *Schedule) Keep(n Known) Entry {
 
 func (s *Schedule) makeReady(e Entry) {
 	d := &s.dests[e.dest]
-	d.ready = append(d.ready, e)
+	k := 1
+	if e.fresh {
+		k = 0
+	}
+	d.ready[k] = append(d.ready[k], e)
 	s.enqueue(e.dest)
 }
 
 // enqueue gives a destination a turn if it has use for one. The caller holds mu.
 func (s *Schedule) enqueue(k uint32) {
-	if d := &s.dests[k]; !d.queued && len(d.ready) > 0 && d.room() {
+	if d := &s.dests[k]; !d.queued && d.waits() && d.room() {
 		d.queued = true
 		s.ring = append(s.ring, k)
 	}
@@ -173,15 +197,11 @@ func (s *Schedule) Next(now time.Time) (Known, bool) {
 	}
 	d := &s.dests[k]
 	d.queued = false
-	if len(d.ready) == 0 || !d.room() {
+	if !d.waits() || !d.room() {
 		return Known{}, false
 	}
-	e := d.ready[0]
-	if d.ready = d.ready[1:]; len(d.ready) == 0 {
-		d.ready = nil
-	}
-	n := s.known(e)
-	if s.limit > 0 {
+	n := s.known(d.take())
+	if s.limit != nil {
 		d.active++ // which keeps the entry's reference
 		s.enqueue(k)
 	} else {
@@ -317,4 +337,10 @@ func (h *byTime) Pop() any {
 	e := old[len(old)-1]
 	*h = old[:len(old)-1]
 	return e
+}
+
+// Backoff is the time to the next attempt: the age of the message, within bounds, give or take a tenth.
+func Backoff(age, least, most time.Duration) time.Duration {
+	d := min(max(age, least), most)
+	return time.Duration(float64(d) * (0.9 + rand.Float64()/5))
 }

@@ -11,7 +11,7 @@ import (
 
 func TestSchedule(t *testing.T) {
 	t.Parallel()
-	s := NewSchedule(0)
+	s := NewSchedule(nil)
 	at := time.Unix(1_760_000_000, 0)
 	name := func(i int) spool.Name {
 		return spool.Name{Due: at.Unix() + int64(i), ID: fmt.Sprintf("%016d", i), Dest: fmt.Sprint(i % 3)}
@@ -52,7 +52,7 @@ func TestEntrySize(t *testing.T) {
 // TestTurns: destinations have their turn one after the other, and no more active messages than their limit.
 func TestTurns(t *testing.T) {
 	t.Parallel()
-	s := NewSchedule(2)
+	s := NewSchedule(func(string) int { return 2 })
 	at := time.Unix(1_760_000_000, 0)
 	add := func(dest string, n int) {
 		for i := range n {
@@ -104,7 +104,7 @@ func TestTurns(t *testing.T) {
 }
 
 func BenchmarkSchedule(b *testing.B) {
-	s := NewSchedule(0)
+	s := NewSchedule(nil)
 	at := time.Unix(1_760_000_000, 0)
 	n := Known{Name: spool.Name{Due: at.Unix(), ID: fmt.Sprintf("%16d", 7), Dest: "example.org"}}
 	b.ReportAllocs()

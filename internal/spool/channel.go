@@ -571,6 +571,11 @@ func (c *Channel) Done(i *Item) error {
 }
 
 func (c *Channel) finishMoved(i *Item) error {
+	var st unix.Stat_t
+	if unix.Fstat(int(i.f.Fd()), &st) == nil && st.Nlink == 0 { // deleted, not moved: it never comes back
+		c.dirt.add(i.Name.ID, i.journal.exists)
+		return nil
+	}
 	sent := Result{Status: Sent}
 	for _, r := range i.Pending() {
 		sent.Lines = append(sent.Lines, r.Line)

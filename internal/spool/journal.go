@@ -1,7 +1,6 @@
 package spool
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -128,25 +127,7 @@ func readJournal(path, id string, crc uint32) (journal, error) {
 	if err != nil {
 		return j, fmt.Errorf("read journal: %w", err)
 	}
-	j.exists, j.size = true, int64(len(b))
-	head, rest, ok := bytes.Cut(b, []byte("\n"))
-	if !ok || !bytes.HasPrefix(head, []byte(journalMagic+" ")) {
-		return j, nil // torn before its first record was synced
-	}
-	if want := journalHead(id, crc); string(head)+"\n" != want {
-		return j, fmt.Errorf("%w: its journal is that of another file: %.80q", errContent, head)
-	}
-	j.good = int64(len(head)) + 1
-	for {
-		l, tail, ok := bytes.Cut(rest, []byte("\n"))
-		r, good := parseRecord(string(l))
-		if !ok || !good {
-			return j, nil
-		}
-		j.note(r)
-		j.good += int64(len(l)) + 1
-		rest = tail
-	}
+	return parseJournal(b, id, crc)
 }
 
 // append writes a record: TIME LINES STATUS [key=value…] ;CRC.

@@ -35,28 +35,13 @@ type Entry struct {
 // List calls fn with every message of a channel, in no order, as the directories are read. The reader needs the right to
 // read them: root, or the channel's uid. A channel that is not there is empty.
 func List(root string, via envelope.Via, fn func(Entry) error) error {
-	return list(root, via, "", fn)
-}
-
-// Find is List for one message. It reads only the directories in which that may lie, so a question about one message costs
-// little, however long the queue is.
-func Find(root string, via envelope.Via, id string, fn func(Entry) error) error {
-	if !envelope.ValidID(id) {
-		return nil
-	}
-	return list(root, via, id, fn)
-}
-
-// list looks for one id, or for all with none.
-func list(root string, via envelope.Via, id string, fn func(Entry) error) error {
 	for _, state := range []State{Incoming, Queued, Held, Damaged} {
-		for _, dir := range dirsOf(filepath.Join(root, string(via), string(state)), state, id) {
+		for _, dir := range dirsOf(filepath.Join(root, string(via), string(state)), state) {
 			err := eachName(dir, func(s string) error {
-				n, ok := listName(s, state)
-				if !ok || id != "" && n.ID != id {
-					return nil
+				if n, ok := listName(s, state); ok {
+					return fn(Entry{via, state, n, filepath.Join(dir, s)})
 				}
-				return fn(Entry{via, state, n, filepath.Join(dir, s)})
+				return nil
 			})
 			if err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return fmt.Errorf("list queue: %w", err)
@@ -66,12 +51,9 @@ func list(root string, via envelope.Via, id string, fn func(Entry) error) error 
 	return nil
 }
 
-func dirsOf(dir string, state State, id string) []string {
+func dirsOf(dir string, state State) []string {
 	if state != Queued {
 		return []string{dir}
-	}
-	if id != "" {
-		return []string{filepath.Join(dir, Hash(id))}
 	}
 	var dirs []string
 	for i := range 256 {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"postrider/test/suite"
 )
@@ -129,6 +130,7 @@ func TestRequeue(t *testing.T) {
 
 func TestMailq(t *testing.T) {
 	eachWay(t, func(t *testing.T, o suite.Options) {
+		o.Daemons = suite.Incoming
 		s, id := stuck(t, o)
 		s.AddPassword("alice")
 		c := hello(s, "submissions")
@@ -154,14 +156,24 @@ func TestMailq(t *testing.T) {
 				Sender     string `json:"sender"`
 				Channel    string `json:"channel"`
 				Arrival    int64  `json:"arrival_time"`
+				Next       int64  `json:"next_attempt"`
+				Attempts   int    `json:"attempts"`
+				Hop        string `json:"next_hop"`
 				Recipients []struct {
 					Address string `json:"address"`
 					Reason  string `json:"delay_reason"`
+					Relay   string `json:"relay"`
+					Reply   string `json:"last_reply"`
+					Tried   int64  `json:"last_attempt"`
 				} `json:"recipients"`
 			}
 			must(t, json.Unmarshal([]byte(line), &m))
 			states[m.ID] = fmt.Sprintln(m.Queue, m.Channel, m.Sender, m.Recipients[0].Address)
-			if m.Arrival == 0 || m.ID == id && !strings.Contains(m.Recipients[0].Reason, "451 4.3.5") {
+			if m.Arrival == 0 {
+				t.Errorf("%s", line)
+			}
+			if to := m.Recipients[0]; m.ID == id && (to.Reason != to.Relay+": "+to.Reply || to.Relay != "virtual" || !strings.HasPrefix(to.Reply, "451 4.3.5") ||
+				to.Tried < m.Arrival || m.Next <= to.Tried || m.Attempts != 1 || m.Hop != suite.Domain) {
 				t.Errorf("%s", line)
 			}
 		}
@@ -230,5 +242,173 @@ func TestProgramAlias(t *testing.T) {
 			return len(s.Queue("local", "cur")) == 0
 		})
 		s.Mails("bob", 3)
+	})
+}
+
+// mailqOK is mailq that must succeed.
+func mailqOK(t *testing.T, s *suite.Suite, want string, args ...string) {
+	t.Helper()
+	if r := mailq(s, args...); r != (suite.Result{Out: want}) {
+		t.Fatalf("mailq %q: %+v", args, r)
+	}
+}
+
+// uid is the test's own.
+func uid() string { return fmt.Sprint(os.Getuid()) }
+
+func TestMailqSteers(t *testing.T) {
+	eachWay(t, func(t *testing.T, o suite.Options) {
+		s, id := stuck(t, o)
+		second := s.MailTo("second", local("bob"), local("carol"))
+		s.WaitLine(second, "status=deferred")
+		s.Mails("carol", 1)
+		s.WaitQueue("local", "cur", 2)
+
+		mailqOK(t, s, "1 message put on hold\n", "hold", id)
+		s.WaitLine(id + ": hold: by uid " + uid())
+		unstick(t, s)
+		mailqOK(t, s, "1 message to be tried now\n", "retry", "--recipient", local("bob"), "--older", "0s")
+		contains(t, s.Mails("bob", 1)[0], "Subject: second")
+		s.WaitLog(second + ": removed")
+		contains(t, mailq(s).Out, id+"!")
+		if r := mailq(s, "retry", id); r.Code != 1 || r.Err != "mailq: "+id+": on hold: release it first\n" {
+			t.Errorf("%+v", r)
+		}
+
+		contains(t, mailq(s, "release", "-n", "ALL").Out, id+"!", "in 1 Request.")
+		mailqOK(t, s, "1 message released\n", "release", "ALL")
+		s.WaitLine(id + ": release: by uid " + uid())
+		s.Mails("bob", 2)
+		s.WaitLog(id + ": removed")
+		if r := mailq(s, "release", "ALL"); r.Code != 1 || r.Err != "mailq: no such message\n" {
+			t.Errorf("%+v", r)
+		}
+		if r := mailq(s, "delete"); r.Code != 64 {
+			t.Errorf("delete of what: %+v", r)
+		}
+	})
+}
+
+func TestMailqDeletes(t *testing.T) {
+	eachWay(t, func(t *testing.T, o suite.Options) {
+		s, id := stuck(t, o)
+		s.AddPassword("alice")
+		c := hello(s, "submissions")
+		c.Login("alice", suite.Password)
+		both := c.Send(local("alice"), []string{local("bob"), "x@far.example"}, suite.Text("both"))
+		s.WaitLine(both, "status=deferred")
+		s.WaitQueue("local", "cur", 2)
+		r := mailq(s, "cat", both)
+		contains(t, r.Out, "postrider1 id="+both, "to: <x@far.example> via=remote", "Subject: both\r\n")
+		containsNot(t, mailq(s, "delete", "-n", "--domain", "far.example").Out, id)
+		mailqOK(t, s, "1 message deleted\n", "delete", "--domain", "far.example") // in one channel, whose daemon may be away
+		s.WaitQueue("remote", "new", 0)
+		contains(t, mailq(s).Out, both, id, "in 2 Requests.")
+		mailqOK(t, s, "1 message deleted\n", "delete", "--sender", local("alice"))
+		s.WaitLine(both + ": delete: by uid " + uid())
+		s.WaitLine(both + ": removed")
+		mailqOK(t, s, "1 message deleted\n", "delete", id)
+		mailqOK(t, s, "Mail queue is empty\n")
+		if left := append(s.Queue("local", "cur"), s.Queue("local", "log")...); len(left) > 0 {
+			t.Errorf("left: %v", left)
+		}
+		unstick(t, s)
+		flush(t, s)
+		s.MailTo("another", local("bob"))
+		contains(t, s.Mails("bob", 1)[0], "Subject: another")
+		containsNot(t, s.Log(), "error:")
+	})
+}
+
+// Users steer their own mail, many messages at a time.
+func TestMailqOwn(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root: asks as another uid")
+	}
+	eachWay(t, func(t *testing.T, o suite.Options) {
+		s, others := stuck(t, o)
+		const n = 50
+		for i := range n {
+			if r := s.Sendmail(fmt.Sprintf("Subject: mine %d\n\nhi\n", i), "-f", local("carol"), local("bob")); r != (suite.Result{}) {
+				t.Fatalf("sendmail: %+v", r)
+			}
+		}
+		s.Wait("all deferred", func() bool { return len(s.LogLines("status=deferred")) == n+1 })
+		s.WaitQueue("local", "cur", n+1)
+		mine := func(args ...string) suite.Result {
+			return s.Call(suite.Program{Name: "mailq", Args: append([]string{"-C", s.Config}, args...), UID: suite.Nobody})
+		}
+		if r := mine("delete", others); r.Code != 1 || r.Err != "mailq: "+others+": no such message\n" {
+			t.Errorf("another's message: %+v", r)
+		}
+		if r := mine("cat", others); r.Code != 1 || r.Out != "" {
+			t.Errorf("another's message: %+v", r)
+		}
+		if r := mine("hold", "--files", "ALL"); r.Code == 0 {
+			t.Errorf("by the files: %+v", r)
+		}
+		began := time.Now()
+		if r := mine("delete", "ALL"); r != (suite.Result{Out: "50 messages deleted\n"}) {
+			t.Errorf("delete: %+v", r)
+		}
+		if d := time.Since(began); d > 15*time.Second {
+			t.Errorf("it took %v", d)
+		}
+		contains(t, mailq(s).Out, others, "in 1 Request.")
+		contains(t, s.WaitLine(": delete: by uid 65534"), "postrider/localdeliver")
+	})
+}
+
+// With the daemons down root steers by the files, and they find it so.
+func TestMailqDown(t *testing.T) {
+	eachWay(t, func(t *testing.T, o suite.Options) {
+		s, id := stuck(t, o)
+		s.Stop("localdeliver")
+		unstick(t, s)
+		early := s.MailTo("early", local("carol"))
+		doomed := s.MailTo("doomed", local("carol"))
+		s.WaitQueue("local", "new", 2)
+		mailqOK(t, s, "1 message put on hold\n", "hold", early)
+		mailqOK(t, s, "1 message deleted\n", "delete", "--files", doomed)
+		mailqOK(t, s, "1 message to be tried now\n", "flush")
+		s.WaitQueue("local", "new", 1)
+		s.StartDaemon("localdeliver")
+		s.Mails("bob", 1)
+		s.WaitLog(id + ": removed")
+		if n := len(suite.Maildir(s.Mailbox("carol"))); n != 0 {
+			t.Errorf("%d messages were delivered on hold", n)
+		}
+		mailqOK(t, s, "1 message released\n", "release", "--files", early) // beside it
+		contains(t, s.Mails("carol", 1)[0], "Subject: early")
+		s.WaitLog(early + ": removed")
+		mailqOK(t, s, "Mail queue is empty\n")
+	})
+}
+
+// sendmail's own selections choose by parts of the id, the sender and a recipient.
+func TestFlushSome(t *testing.T) {
+	eachWay(t, func(t *testing.T, o suite.Options) {
+		s, id := stuck(t, o)
+		s.HomeFile("carol", ".forward", "no@@address\n", 0o600)
+		other := s.MailTo("other", local("carol"))
+		s.WaitLine(other, "status=deferred")
+		s.WaitQueue("local", "cur", 2)
+		unstick(t, s)
+		must(t, os.Remove(filepath.Join(s.Mail, "carol", ".forward")))
+		some := func(arg string) {
+			if r := s.Call(suite.Program{Name: "sendmail", Args: []string{"-C", s.Config, arg}}); r != (suite.Result{}) {
+				t.Fatalf("sendmail %s: %+v", arg, r)
+			}
+		}
+		some("-qRnobody")
+		some("-qRCAROL@")
+		s.Mails("carol", 1)
+		s.WaitLog(other + ": removed")
+		if n := len(suite.Maildir(s.Mailbox("bob"))); n != 0 {
+			t.Errorf("%d messages of another selection", n)
+		}
+		some("-q!Salice")
+		s.Mails("bob", 1)
+		s.WaitLog(id + ": removed")
 	})
 }
