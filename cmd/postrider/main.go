@@ -8,8 +8,10 @@ import (
 	"postrider/internal/authd"
 	"postrider/internal/check"
 	"postrider/internal/config"
+	"postrider/internal/itinerary"
 	"postrider/internal/listen"
 	"postrider/internal/spool"
+	"postrider/internal/story"
 )
 
 // commands are the subcommands, in the order of the usage text.
@@ -20,6 +22,8 @@ var commands = []struct {
 	{"check", "report every error in configuration, tables and spool", check.Main},
 	{"show", "print what differs from the defaults", config.ShowMain},
 	{"user", "add, change, list and remove mail users", authd.UserMain},
+	{"why", "tell the story of a message", story.Main},
+	{"route", "say how mail to an address would go, and why", itinerary.Main},
 	{"spool", "check queue files, requeue an edited one", spool.Main},
 	{"listen", "bind sockets, drop privileges and run a daemon", listen.Main},
 }

@@ -508,3 +508,45 @@ func BenchmarkResolve(b *testing.B) {
 		})
 	}
 }
+
+func TestTrace(t *testing.T) {
+	t.Parallel()
+	r := newResolver(t, "", authd{"away@example.org": 0}, nil)
+	for _, c := range []struct{ ask, want string }{
+		{"alice", "0 alice@example.org mailbox of alice"},
+		{"x@example.net", "0 x@example.net elsewhere"},
+		{"info", "0 info@example.org by virtual:1 to 2; 1 alice@example.org mailbox of alice; 1 sales@example.net elsewhere"},
+		{"heidi@virtual.example", "0 heidi@virtual.example by virtual:3 to 2; 1 heidi@virtual.example by virtual:4 to 1; 2 frank@virtual.example mailbox of frank@virtual.example; 1 bob@example.org by virtual:5 to 1; 2 bob@example.org mailbox of bob"},
+		{"ring1@virtual.example", "0 ring1@virtual.example by virtual:6 to 1; 1 ring2@virtual.example by virtual:7 to 1; 2 ring1@virtual.example again"},
+		{"nobody", "0 nobody@example.org stranger"},
+		{"www-data", "0 www-data@example.org stranger: system account without an alias"},
+		{"away", "0 away@example.org unsure: lookup failed for now: authd cannot be asked: temporary failure"},
+	} {
+		steps, err := r.Trace(t.Context(), parse(t, c.ask))
+		var got []string
+		for _, s := range steps {
+			text := fmt.Sprintf("%d %s ", s.Depth, s.Addr)
+			switch s.What {
+			case Stranger:
+				text += "stranger"
+			case Unsure:
+				text += "unsure"
+			case Elsewhere:
+				text += "elsewhere"
+			case Repeated:
+				text += "again"
+			case Mailbox:
+				text += "mailbox of " + s.User.Name
+			case Redirect, Handed:
+				text += fmt.Sprintf("by %s to %d", filepath.Base(s.By), len(s.Members))
+			}
+			if s.Hint != "" {
+				text += ": " + s.Hint
+			}
+			got = append(got, text)
+		}
+		if err != nil || strings.Join(got, "; ") != c.want {
+			t.Errorf("%s: %v\n got %s\nwant %s", c.ask, err, strings.Join(got, "; "), c.want)
+		}
+	}
+}
