@@ -42,7 +42,7 @@ help: ## this list
 checkpassword: ## build bin/checkpassword (PAM and NSS; needs a C compiler and libpam's headers)
 	CGO_ENABLED=1 $(GO) build $(GOFLAGS) -tags pam -ldflags '$(LDFLAGS) $(CONFIG)' -o bin/ ./cmd/checkpassword
 
-run: all ## everything in the foreground, unprivileged: RUN=dir PORT_BASE=2000 DNS=host:port EXTRA=file.toml
+run: all ## everything in the foreground, unprivileged: RUN=dir PORT_BASE=2000 RELAY=1 DNS=host:port EXTRA=file.toml
 	CGO_ENABLED=0 $(GO) build $(GOFLAGS) -o bin/ ./test/run/mkrun
 	@exec test/run/run.sh
 

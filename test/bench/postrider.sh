@@ -68,6 +68,9 @@ relay_networks = ["127.0.0.0/8"]
 # the load client is one address: not a limit of speed, of the number of its connections
 max_connections = 5000
 max_per_client = 5000
+[relayd]
+allow_loopback = true
+$( [ "$1" != relay ] || echo 'relayhost = "[127.0.0.2]"' )
 $( [ -n "${TUNE:-}" ] && echo "$TUNE" | tr ';' '\n' )
 X
   echo "bench.test virtual" > "$D/etc/domains"
@@ -84,6 +87,7 @@ launch() {
   $listen -user pr-auth -nnp -umask 077 $(s auth 0660 pr-auth:pr-login) -- "$TREE/bin/authd" $conf &
   $listen -user pr-local -caps setuid,setgid -nnp -umask 077 $(s local.ctl 0666 pr-local:pr-local) \
     -- "$TREE/bin/localdeliver" $conf &
+  $listen -user pr-relay -nnp -umask 077 $(s relay.ctl 0666 pr-relay:pr-relay) -- "$TREE/bin/relayd" $conf &
   exec $listen -user pr-smtpd -nnp -umask 077 -socket smtp=$ADDR $(s submit 0666 pr-smtpd:pr-smtpd) \
     $(s submit.int 0660 pr-smtpd:pr-read) -- "$TREE/bin/smtpd" $conf
 }

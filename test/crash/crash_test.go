@@ -83,12 +83,12 @@ func TestKill(t *testing.T) {
 // killRound loads a suite, kills all of it at a step or at a random moment, starts it again and counts.
 func killRound(t *testing.T, point string) counts {
 	var c counts
-	s := suite.New(t, suite.Options{IDs: suite.Single(), Extra: relaying})
+	s := suite.New(t, suite.Options{IDs: suite.Single(), Extra: relaying, Daemons: suite.Incoming})
 	env := ""
 	if point != "" {
 		env = fmt.Sprintf("FAULT=%s:%d", point, 1+rand.IntN(40))
 	}
-	for _, d := range suite.Daemons {
+	for _, d := range suite.Incoming {
 		s.StartDaemon(d, env)
 	}
 	var p promises

@@ -71,7 +71,7 @@ func powerSuite(t *testing.T, mnt string, keep bool) *suite.Suite {
 		t.Fatal(err)
 	}
 	return suite.New(t, suite.Options{IDs: suite.Single(), Bin: os.Getenv("POWERCUT_BIN"), Spool: mnt + "/spool", Mail: mnt + "/mail", Keep: keep,
-		Extra: "message_size = \"1M\"\n" + relaying})
+		Daemons: suite.Incoming, Extra: "message_size = \"1M\"\n" + relaying})
 }
 
 // powerRun promises each id on POWERCUT_ACK after its 250.

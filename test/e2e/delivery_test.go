@@ -79,6 +79,7 @@ func TestSystemUser(t *testing.T) {
 
 func TestTwoChannels(t *testing.T) {
 	eachWay(t, func(t *testing.T, o suite.Options) {
+		o.Daemons = suite.Incoming
 		s := suite.Start(t, o)
 		s.AddPassword("alice")
 		c := s.Dial("submissions")

@@ -11,6 +11,7 @@ import (
 
 func TestForward(t *testing.T) {
 	eachWay(t, func(t *testing.T, o suite.Options) {
+		o.Daemons = suite.Incoming
 		s := suite.New(t, o)
 		s.HomeFile("alice", ".forward", "# to a colleague\n\\alice, "+local("bob")+", x@far.example\n", 0o600)
 		s.HomeFile("carol", ".forward", "", 0o644)

@@ -58,6 +58,7 @@ func TestSendmail(t *testing.T) {
 // The envelope of a message says what the options asked for, and who called.
 func TestSendmailEnvelope(t *testing.T) {
 	eachWay(t, func(t *testing.T, o suite.Options) {
+		o.Daemons = suite.Incoming
 		s := suite.Start(t, o)
 		sends(t, s, "Subject: options\n\nhi\n", "-f", "alice", "-N", "failure,delay", "-R", "hdrs", "-V", "env 1", "-B", "8BITMIME", "x@far.example", "y@far.example")
 		b, err := os.ReadFile(s.WaitQueue("remote", "new", 1)[0])
@@ -115,8 +116,12 @@ func TestSendmailWithoutServer(t *testing.T) {
 			t.Errorf("-bs: %+v", r)
 		}
 		s.StartAll()
-		if r := s.Sendmail("Subject: x\n\nx\n", "-f", "alice", "bob"); r != (suite.Result{}) {
-			t.Errorf("smtpd has come: %+v", r)
+		s.Crash("smtpd")
+		result := make(chan suite.Result, 1)
+		go func() { result <- s.Sendmail("Subject: x\n\nx\n", "-f", "alice", "bob") }()
+		s.StartDaemon("smtpd")
+		if r := <-result; r != (suite.Result{}) {
+			t.Fatalf("smtpd has come back: %+v", r)
 		}
 		s.Mails("bob", 1)
 	})

@@ -129,6 +129,7 @@ func TestAuthdDown(t *testing.T) {
 
 func TestCompletion(t *testing.T) {
 	eachWay(t, func(t *testing.T, o suite.Options) {
+		o.Daemons = suite.Incoming
 		s := suite.Start(t, o)
 		s.AddPassword("alice")
 		c := hello(s, "submissions")

@@ -4,7 +4,8 @@
 #
 #   RUN=dir         where everything lies (default: run/ in the tree); mail and accounts there are kept for the next time
 #   PORT_BASE=2000  ports: +25 SMTP, +587 submission, +465 submission over TLS
-#   DNS=host:port   resolver to use instead of the system's
+#   RELAY=1         send mail for other domains, too; without it that mail waits in the queue
+#   DNS=host:port   resolver to use instead of the system's; implies RELAY=1
 #   EXTRA=file      configuration to add, TOML
 #
 # It supervises nothing: `postrider listen` opens each daemon's sockets and becomes the daemon; the first that ends, ends
@@ -15,7 +16,7 @@ tree=$(cd "$(dirname "$0")/../.." && pwd -P)
 domain=example.test
 host=127.0.0.1
 accounts=(alice bob carol)
-daemons=(authd localdeliver smtpd)
+daemons=(authd localdeliver smtpd) # and relayd, if it is to run
 grace=10 # seconds that the daemons have to end after SIGTERM
 
 say() { printf '%s\n' "$*" >&2; }
@@ -110,6 +111,9 @@ passwords = $(toml "$RUN/etc/passwords")
 domains = $(toml "$RUN/etc/domains")
 virtual = $(toml "$RUN/etc/virtual")
 passwd = ""
+transport = $(toml "$RUN/etc/transport")
+tls_policy = $(toml "$RUN/etc/tls_policy")
+relay_auth = $(toml "$RUN/etc/relay_auth")
 
 [tls]
 certificate = $(toml "$RUN/tls/cert.pem")
@@ -126,7 +130,7 @@ EOF
   "$tree/bin/postrider" show -c "$RUN/etc/postrider.toml" >/dev/null || die "wrong configuration"
   echo "$domain local" > etc/domains
   [ -e etc/aliases ] || printf 'postmaster: alice\nroot: alice\n' > etc/aliases
-  touch etc/users etc/passwords etc/virtual
+  touch etc/users etc/passwords etc/virtual etc/transport etc/tls_policy etc/relay_auth
 }
 
 # Accounts are made once; their passwords are kept beside them, for the next run to print.
@@ -192,7 +196,11 @@ start_all() {
   start smtpd -socket "smtp=$host:$((PORT_BASE + 25))" -socket "submission=$host:$((PORT_BASE + 587))" \
     -socket "submissions=$host:$((PORT_BASE + 465))" \
     -socket "submit=unix:$sock/submit" -socket "submit.int=unix:$sock/submit.int"
+  if relays; then start relayd -socket "relay.ctl=unix:$sock/relay.ctl"; fi
 }
+
+# A trial must not send mail to the world unless that is wanted.
+relays() { [ "${RELAY:-0}" != 0 ]; }
 
 # The processes and all below them. The workers of localdeliver are in sessions of their own.
 family() {
@@ -280,10 +288,18 @@ Read it:
   cat $(quoted "$RUN/home/alice/Maildir")/new/*
 
 EOF
+  if relays; then
+    echo "Mail for other domains is really sent, to port 25 of the hosts that the DNS${DNS:+ at $DNS} names. What waits, and why:"
+  else
+    echo "Mail for other domains waits in the queue; with RELAY=1 it would really be sent. What waits:"
+  fi
+  printf '  %s\n\n' "$(quoted "$RUN/bin/mailq")"
 }
 
 main() {
   PORT_BASE=${PORT_BASE:-2000}
+  RELAY=${RELAY:-${DNS:+1}}
+  if relays; then daemons+=(relayd); fi
   chosen=${RUN:-}
   RUN=$(absolute "${RUN:-$tree/run}")
   EXTRA=${EXTRA:-}

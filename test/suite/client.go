@@ -65,7 +65,7 @@ func (s *Suite) TLSConfig() *tls.Config {
 	check(s.tb, err)
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(pem)
-	return &tls.Config{RootCAs: pool, ServerName: Host}
+	return &tls.Config{RootCAs: pool, ServerName: s.Host}
 }
 
 // TB is the test that the connection belongs to.

@@ -3,6 +3,7 @@
 package suite
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -19,11 +20,14 @@ import (
 	"time"
 )
 
-// Domain is the local domain of every suite; Host is what its smtpd calls itself.
+// Domain is the local domain of a suite that is not told another; Host is what it calls itself.
 const (
 	Domain = "example.test"
 	Host   = "mail.example.test"
 )
+
+// noDNS is an address at which nobody answers, and that soon: no suite asks the resolver of the machine it runs on.
+const noDNS = "127.0.0.1:1"
 
 // IDs are the uids and gids that the programs get. They need no name in /etc/passwd.
 type IDs struct {
@@ -49,13 +53,19 @@ func Single() IDs {
 
 // Options of a suite.
 type Options struct {
-	IDs   IDs
-	Extra string   // configuration to add, TOML: top-level keys first
-	Bin   string   // binaries; default: built once for the test program
-	Spool string   // default: in the suite's directory
-	Mail  string   // homes of virtual users; default: in the suite's directory
-	Env   []string // for all daemons
-	Keep  bool     // a spool and homes that are there are used as they are
+	IDs     IDs
+	Extra   string   // configuration to add, TOML: top-level keys first
+	Bin     string   // binaries; default: built once for the test program
+	Spool   string   // default: in the suite's directory
+	Mail    string   // homes of virtual users; default: in the suite's directory
+	Env     []string // for all daemons
+	Keep    bool     // a spool and homes that are there are used as they are
+	Daemons []string // that StartAll starts; default: Daemons
+
+	Domain    string // default: the constants
+	Host      string
+	Resolver  string // DNS server, address:port; default: none that answers
+	RelayPort int    // of hosts that are found by MX; 0 = 25
 
 	Listen map[string][]string // more options of `postrider listen`, by daemon
 }
@@ -63,11 +73,12 @@ type Options struct {
 // Suite is a running suite.
 type Suite struct {
 	Dir, Config, CA, Spool, Mail, Run string
+	Domain, Host                      string
 	Addr                              map[string]string // host:port by service
 	IDs                               IDs
 
+	opt  Options
 	bin  string
-	env  []string
 	more map[string][]string // options of postrider listen
 	tb   testing.TB
 	logs *logs
@@ -100,22 +111,20 @@ func (l *logs) String() string {
 }
 
 // Daemons in the order of their start.
-var Daemons = []string{"authd", "localdeliver", "smtpd"}
+var Daemons = []string{"authd", "localdeliver", "smtpd", "relayd"}
+
+// Incoming are the daemons without the one that sends: mail for other hosts stays in remote/new.
+var Incoming = []string{"authd", "localdeliver", "smtpd"}
 
 // New lays a suite out without starting it. What it made is removed at the end of the test.
 func New(tb testing.TB, o Options) *Suite {
 	tb.Helper()
-	if o.IDs.SMTPD == 0 {
-		o.IDs = Single()
-	}
-	if o.Bin == "" {
-		o.Bin = Build(tb)
-	}
+	o = o.complete(tb)
 	dir, err := os.MkdirTemp("", "pr")
 	check(tb, err)
 	check(tb, os.Chmod(dir, 0o755))
-	s := &Suite{Dir: dir, bin: dir + "/bin", env: o.Env, more: o.Listen, tb: tb, IDs: o.IDs, logs: &logs{}, proc: map[string]*process{}, Addr: map[string]string{},
-		Config: dir + "/etc/postrider.toml", CA: dir + "/tls/ca.pem", Spool: o.Spool, Mail: o.Mail, Run: dir + "/run"}
+	s := &Suite{Dir: dir, bin: dir + "/bin", opt: o, more: o.Listen, tb: tb, IDs: o.IDs, logs: &logs{}, proc: map[string]*process{}, Addr: map[string]string{},
+		Domain: o.Domain, Host: o.Host, Config: dir + "/etc/postrider.toml", CA: dir + "/tls/ca.pem", Spool: o.Spool, Mail: o.Mail, Run: dir + "/run"}
 	if s.Spool == "" {
 		s.Spool = dir + "/spool"
 	}
@@ -132,6 +141,22 @@ func New(tb testing.TB, o Options) *Suite {
 	})
 	s.layOut(o)
 	return s
+}
+
+// complete puts in what is not said.
+func (o Options) complete(tb testing.TB) Options {
+	tb.Helper()
+	if o.IDs.SMTPD == 0 {
+		o.IDs = Single()
+	}
+	if o.Bin == "" {
+		o.Bin = Build(tb)
+	}
+	if o.Daemons == nil {
+		o.Daemons = Daemons
+	}
+	o.Domain, o.Host, o.Resolver = cmp.Or(o.Domain, Domain), cmp.Or(o.Host, Host), cmp.Or(o.Resolver, noDNS)
+	return o
 }
 
 // Start is New and all daemons.
@@ -183,12 +208,14 @@ func (s *Suite) layOut(o Options) {
 	}
 	s.certify()
 	s.File("etc/aliases", "postmaster: alice\nroot: alice\n")
-	s.File("etc/domains", Domain+" local\n")
+	s.File("etc/domains", s.Domain+" local\n")
 	s.File("etc/virtual", "")
 	s.File("etc/users", s.usersTable())
 	s.File("etc/passwd", "")
-	s.File("etc/passwords", "")
-	s.secret("etc/passwords", i.Auth)
+	s.Secret("etc/passwords", "", i.Auth)
+	s.Secret("etc/relay_auth", "", i.Relay)
+	s.File("etc/transport", "")
+	s.File("etc/tls_policy", "")
 	s.Configure(o.Extra)
 }
 
@@ -204,6 +231,13 @@ func (s *Suite) usersTable() string {
 		b.WriteString(s.UserLine(u))
 	}
 	return b.String()
+}
+
+// Secret writes a file below the suite's directory, readable by one group only.
+func (s *Suite) Secret(name, text string, gid int) {
+	s.tb.Helper()
+	s.File(name, text)
+	s.secret(name, gid)
 }
 
 // secret makes a file readable by one group only.
@@ -232,6 +266,9 @@ func (s *Suite) Configure(extra string) {
 	if tables != "" {
 		tables = "[" + tables
 	}
+	if s.opt.RelayPort != 0 {
+		tables = withKey(tables, "[relayd]", fmt.Sprintf("port = %d", s.opt.RelayPort))
+	}
 	s.File("etc/postrider.toml", fmt.Sprintf(`version = 1
 hostname = %q
 origin = %q
@@ -242,6 +279,7 @@ run_dir = %q
 state_dir = %q
 mailbox_user = "%d"
 mail_root = %q
+resolver = %q
 %s
 
 [tables]
@@ -251,15 +289,26 @@ passwords = %q
 domains = %q
 virtual = %q
 passwd = %q
+transport = %q
+tls_policy = %q
+relay_auth = %q
 
 [tls]
 certificate = %q
 key = %q
 
 %s
-`, Host, Domain, !s.IDs.Separate, s.IDs.First, s.Spool, s.Run, s.Dir+"/state", s.IDs.Mailbox, s.Mail, top,
+`, s.Host, s.Domain, !s.IDs.Separate, s.IDs.First, s.Spool, s.Run, s.Dir+"/state", s.IDs.Mailbox, s.Mail, s.opt.Resolver, top,
 		s.Dir+"/etc/aliases", s.Dir+"/etc/users", s.Dir+"/etc/passwords", s.Dir+"/etc/domains", s.Dir+"/etc/virtual", s.Dir+"/etc/passwd",
-		s.Dir+"/tls/cert.pem", s.Dir+"/tls/key.pem", tables))
+		s.Dir+"/etc/transport", s.Dir+"/etc/tls_policy", s.Dir+"/etc/relay_auth", s.Dir+"/tls/cert.pem", s.Dir+"/tls/key.pem", tables))
+}
+
+// withKey puts a line into a table of a configuration, which it makes if there is none.
+func withKey(tables, header, line string) string {
+	if !strings.Contains(tables, header+"\n") {
+		tables += "\n" + header + "\n"
+	}
+	return strings.Replace(tables, header+"\n", header+"\n"+line+"\n", 1)
 }
 
 // Certify makes a new authority and certificate.
@@ -270,7 +319,7 @@ func (s *Suite) Certify() {
 }
 
 func (s *Suite) certify() {
-	out, err := exec.Command(s.bin+"/mkrun", "cert", s.Dir+"/tls", Host, Domain, "localhost", "127.0.0.1").CombinedOutput()
+	out, err := exec.Command(s.bin+"/mkrun", "cert", s.Dir+"/tls", s.Host, s.Domain, "localhost", "127.0.0.1").CombinedOutput()
 	if err != nil {
 		s.tb.Fatalf("certificate: %v: %s", err, out)
 	}
@@ -293,9 +342,9 @@ func (s *Suite) listenArgs(daemon string) []string {
 	i := s.IDs
 	a := slices.Clone(s.more[daemon])
 	if os.Getuid() == 0 {
-		uid := map[string]int{"smtpd": i.SMTPD, "localdeliver": i.Local, "authd": i.Auth}[daemon]
+		uid := map[string]int{"smtpd": i.SMTPD, "localdeliver": i.Local, "authd": i.Auth, "relayd": i.Relay}[daemon]
 		groups := map[string]string{
-			"smtpd": fmt.Sprintf("%d,%d", i.Login, i.TLS), "localdeliver": fmt.Sprintf("%d,%d", i.Read, i.Login), "authd": ""}[daemon]
+			"smtpd": fmt.Sprintf("%d,%d", i.Login, i.TLS), "localdeliver": fmt.Sprintf("%d,%d", i.Read, i.Login), "authd": "", "relayd": strconv.Itoa(i.Read)}[daemon]
 		a = append(a, "-user", strconv.Itoa(uid), "-group", strconv.Itoa(uid))
 		if i.Separate && groups != "" {
 			a = append(a, "-groups", groups)
@@ -321,6 +370,8 @@ func (s *Suite) listenArgs(daemon string) []string {
 		a = append(a, "-socket", "auth=unix:"+s.Run+"/auth,mode=0660"+owner(i.Auth, i.Login))
 	case "localdeliver":
 		a = append(a, "-socket", "local.ctl=unix:"+s.Run+"/local.ctl,mode=0666"+owner(i.Local, i.Local))
+	case "relayd":
+		a = append(a, "-socket", "relay.ctl=unix:"+s.Run+"/relay.ctl,mode=0666"+owner(i.Relay, i.Relay))
 	}
 	return a
 }
@@ -331,7 +382,7 @@ func (s *Suite) StartDaemon(name string, env ...string) {
 	args := append([]string{"listen"}, s.listenArgs(name)...)
 	args = append(args, "--", s.bin+"/"+name, "-c", s.Config)
 	cmd := exec.Command(s.bin+"/postrider", args...)
-	cmd.Env = append(append(os.Environ(), s.env...), env...)
+	cmd.Env = append(append(os.Environ(), s.opt.Env...), env...)
 	cmd.Stdout, cmd.Stderr = s.logs, s.logs
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -390,10 +441,10 @@ func (s *Suite) Limit(daemon string, options ...string) {
 	s.more[daemon] = options
 }
 
-// StartAll starts every daemon.
+// StartAll starts every daemon of the suite.
 func (s *Suite) StartAll() {
 	s.tb.Helper()
-	for _, d := range Daemons {
+	for _, d := range s.opt.Daemons {
 		s.StartDaemon(d)
 	}
 }

@@ -24,7 +24,7 @@ soon() {
   "$@"
 }
 
-daemons='smtpd localdeliver authd'
+daemons='smtpd localdeliver authd relayd'
 
 install_suite() {
   cp -a /stage/. /
@@ -87,6 +87,12 @@ no_capabilities() { # daemon: the main process has none and can get none
   [ "$(status "$p" CapEff)" = 0000000000000000 ] && [ "$(status "$p" CapPrm)" = 0000000000000000 ] &&
     [ "$(status "$p" CapAmb)" = 0000000000000000 ] && [ "$(status "$p" NoNewPrivs)" = 1 ] && [ "$(status "$p" Seccomp)" = 2 ] ||
     { grep -E '^(Cap|NoNew|Seccomp)' "/proc/$p/status"; return 1; }
+}
+confined() { # daemon MOUNTS: all that is mounted writable for it, beside what systemd and the rig make
+  local mounts
+  mounts=$(awk '$6 ~ /^rw/ && $5 !~ "^/(dev|proc|sys|run|tmp|var/tmp)(/|$)" { print $5 }' "/proc/$(pid "$1")/mountinfo" | sort)
+  echo "$mounts"
+  [ "$mounts" = "$2" ]
 }
 # The two capabilities and nothing ambient, or a worker without any: nothing else below the manager.
 spawner_capabilities() {
@@ -151,7 +157,37 @@ system_passwords() { # a right password of a system user holds, a wrong one does
   journalctl --no-pager -o short -u postrider-checkpassword.service | tail -3
   [[ $right = "ok name=sam"* ]] && [[ $wrong = no* ]]
 }
-nothing_left() { ! pgrep -u pr-smtpd,pr-local,pr-auth,pr-check,vmail,sam,carol; }
+# sink: a mail host at port 2525 that takes everything and keeps what it was told in /tmp/sink
+sink() {
+  perl -MIO::Socket::INET -e '
+    my $l = IO::Socket::INET->new(LocalAddr => "127.0.0.1:2525", Listen => 5, ReuseAddr => 1) or die "sink: $!\n";
+    open(my $log, ">", "/tmp/sink") or die; $log->autoflush;
+    while (my $s = $l->accept) {
+      my $data = 0;
+      print $s "220 sink.example.net ESMTP\r\n";
+      while (my $line = <$s>) {
+        print $log $line;
+        if ($data) { next if $line ne ".\r\n"; $data = 0 } elsif ($line =~ /^DATA/i) { $data = 1; print $s "354 go\r\n"; next }
+        print $s $line =~ /^QUIT/i ? "221 bye\r\n" : "250 fine\r\n";
+        last if $line =~ /^QUIT/i;
+      }
+    }' >/dev/null 2>&1 &
+}
+relays() { # a message for another host reaches it, by a line of the transport table
+  sink
+  printf '%s\n' 'far.example smtp:[127.0.0.1]:2525' 'nowhere.example error:5.1.2 there is no such place' > /etc/postrider/transport
+  printf 'Subject: outward\n\nto another host\n' | as_sam sendmail x@far.example
+  soon grep -q '^Subject: outward' /tmp/sink && soon journal relayd 'to=<x@far.example>.*status=sent'
+}
+bounces() { # what cannot be sent comes back to its sender
+  printf 'Subject: nowhere\n\nback\n' | as_sam sendmail x@nowhere.example
+  soon grep -rqs 'there is no such place' /home/sam/Maildir/new
+}
+waits() { # without a DNS mail is kept, and its sender may see why
+  printf 'Subject: later\n\nwait\n' | as_sam sendmail x@unknown.example
+  soon journal relayd 'to=<x@unknown.example>.*status=deferred' && as_sam mailq | grep -A3 x@unknown.example
+}
+nothing_left() { ! pgrep -u pr-smtpd,pr-relay,pr-local,pr-auth,pr-check,vmail,sam,carol; }
 
 finish() {
   [ $failed = 0 ] || journalctl --no-pager -o short -u 'postrider-*' | tail -60
@@ -169,6 +205,7 @@ submit 0666 pr-smtpd pr-smtpd
 submit.int 0660 pr-smtpd pr-read
 auth 0660 pr-auth pr-login
 local.ctl 0666 pr-local pr-local
+relay.ctl 0666 pr-relay pr-relay
 EOF
 while read -r path want; do check "mode of spool $path" mode "/var/spool/postrider/$path" "$want"; done <<'EOF'
 stage 2700 pr-smtpd pr-read
@@ -187,11 +224,17 @@ check 'its Maildir' soon delivered /home/carol/Maildir carol third
 check 'one id from the reply to the file' soon one_id
 for d in $daemons; do check "capabilities of $d" no_capabilities "$d"; done
 check 'capabilities of the spawner and workers' spawner_capabilities
+check 'relayd writes to its channel only' confined relayd /var/spool/postrider/remote
+check 'smtpd writes to the spool and its state only' confined smtpd $'/var/lib/postrider/smtpd\n/var/spool/postrider'
 check 'exposure of smtpd at most 1.5' score postrider-smtpd.service 15
+check 'exposure of relayd at most 1.6' score postrider-relayd.service 16
 check 'exposure of authd at most 1.5' score postrider-authd.service 15
 check 'exposure of localdeliver at most 2.8' score postrider-localdeliver.service 28
 check 'sendmail by a user without new privileges' sends fourth
 check 'its delivery' soon delivered /home/carol/Maildir carol fourth
+check 'mail to another host' relays
+check 'mail to nowhere comes back' bounces
+check 'mail to a name that cannot be looked up waits' waits
 if [ -x /usr/libexec/postrider/checkpassword ]; then check 'a system password, through PAM' system_passwords; fi
 check 'mailq by a user' as_sam mailq
 check 'reload keeps the processes' reloads
