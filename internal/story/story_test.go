@@ -180,6 +180,7 @@ func TestDeferred(t *testing.T) {
 	r.write(time.Minute, "relayd", logline.Delivery{ID: id, To: "nobody@example.net", OrigTo: "n@example.org", Relay: mx, DSN: "5.1.1", Status: "bounced", Text: "host mx1 said: 550 5.1.1 no such user"})
 	r.write(time.Minute, "relayd", logline.Delivery{ID: id, To: "bob@example.net", Relay: "none", DSN: "4.4.1", Status: "deferred", Text: "connection refused"})
 	r.write(time.Minute, "smtpd", logline.Accept{ID: notice, Client: "local[uid=999]", Parent: id})
+	r.write(time.Minute, "smtpd", logline.MessageID{ID: notice, MessageID: "<" + id + ".r3@mail.example.com>"})
 	r.write(time.Minute, "relayd", logline.Active{ID: notice, From: "", Size: 1, Rcpt: 1})
 	r.write(time.Minute, "relayd", logline.Queue{ID: id, Action: "sender non-delivery notification", Text: "<x@y>"})
 	r.write(time.Minute+time.Second, "relayd", logline.Delivery{ID: notice, To: "alice@example.org", Relay: mx, DSN: "2.0.0", Status: "sent", Text: "ok"})

@@ -349,17 +349,21 @@ func in(d time.Duration) string {
 
 // gone says how a message ended that is not in the queue.
 func (t *teller) gone(entries []*logline.Entry) {
-	ended := ""
+	var ended *logline.Entry
 	for _, e := range entries {
 		if _, ok := e.Event.(logline.Removed); ok {
-			ended = t.when(e.Time)
+			ended = e
 		}
 	}
-	if ended == "" {
+	if ended == nil {
 		t.say(0, "It is not in the queue (as far as you may see it), and the log does not say how it left: it was removed by hand, or the log has a gap.")
 		return
 	}
-	t.say(0, "It is done: it left the queue at %s.", ended)
+	if ended.Time.IsZero() {
+		t.say(0, "It is done: it left the queue.")
+		return
+	}
+	t.say(0, "It is done: it left the queue at %s.", t.when(ended.Time))
 }
 
 // child says shortly what became of a message that was made from this one.
@@ -367,8 +371,8 @@ func (t *teller) child(id string) {
 	kind, last, parent := "a copy", "", t.collection.parent[id]
 	for _, e := range t.collection.of(id) {
 		switch v := e.Event.(type) {
-		case logline.Active:
-			if v.From == "" {
+		case logline.MessageID: // which a notice has from the message that it is about
+			if strings.HasPrefix(bare(v.MessageID), parent+".") {
 				kind = "a notice"
 			}
 		case logline.Delivery:

@@ -1,6 +1,7 @@
 //go:build interop
 
-// Package interop has other people's programs send mail to the suite, and read what came of it.
+// Package interop has other people's programs send mail to the suite, take mail from it, answer its questions, and read what it
+// writes: clients, servers, log readers, and servers that mean harm.
 package interop
 
 import (
@@ -17,6 +18,7 @@ import (
 func TestMain(m *testing.M) {
 	code := m.Run()
 	suite.Cleanup()
+	os.RemoveAll(unpacked.base)
 	os.Exit(code)
 }
 
@@ -30,7 +32,7 @@ func need(t *testing.T, program, pkg string) string {
 	if os.Getuid() != 0 {
 		t.Skipf("needs %s (Debian: %s)", program, pkg)
 	}
-	out, err := run(t, exec.Command("apt-get", "install", "-y", "-qq", "--no-install-recommends", pkg))
+	out, err := apt(t, pkg)
 	if path, missing := exec.LookPath(program); missing == nil {
 		return path
 	}
@@ -93,4 +95,11 @@ func contains(t *testing.T, s string, texts ...string) {
 			t.Errorf("no %q in\n%s", text, s)
 		}
 	}
+}
+
+func readFile(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	must(t, err)
+	return string(b)
 }
