@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -158,8 +157,7 @@ func (r *round) wait() {
 // backoff is the time to the next attempt: the age of the message, within bounds, give or take a tenth.
 func (r *round) backoff() time.Duration {
 	c := r.s.Config.LocalDeliver
-	d := min(max(time.Since(r.item.Envelope.Time), c.MinBackoff.D()), c.MaxBackoff.D())
-	return time.Duration(float64(d) * (0.9 + rand.Float64()/5))
+	return queue.Backoff(time.Since(r.item.Envelope.Time), c.MinBackoff.D(), c.MaxBackoff.D())
 }
 
 // logDelivery writes the line that log readers count.

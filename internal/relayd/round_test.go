@@ -270,13 +270,15 @@ func TestExcess(t *testing.T) {
 		t.Run(fmt.Sprint("closes=", closes), func(t *testing.T) {
 			t.Parallel()
 			bubble(t, func(w *world) {
+				w.cfg.Relayd.InitialWindow, w.cfg.Relayd.MaxWindow = 1, 4
+				if closes {
+					w.cfg.Relayd.MaxReuse = 2
+				}
 				p := w.peer("mx.example.net")
 				p.on(func(d *dialogue, c string) string {
 					switch {
 					case strings.HasPrefix(c, "RCPT") && len(d.msg.to) == 5:
 						return "452 4.5.3 too many recipients"
-					case strings.HasPrefix(c, "MAIL") && closes && d.sent > 0:
-						return "close"
 					case c == "end":
 						time.Sleep(time.Second)
 					}
@@ -287,12 +289,12 @@ func TestExcess(t *testing.T) {
 					to = append(to, fmt.Sprintf("u%d@example.net", i))
 				}
 				var ids []string
-				for range 4 {
+				for range 8 {
 					ids = append(ids, w.queue(nil, to...))
 				}
 				w.run()
 				w.gone(10 * time.Minute)
-				if got := p.recipients(); len(got) != 4*23 {
+				if got := p.recipients(); len(got) != 8*23 {
 					t.Errorf("%d taken", len(got))
 				}
 				w.wantLog(0, "status=deferred")

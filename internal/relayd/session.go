@@ -36,13 +36,21 @@ func (d *SMTP) Dial(ctx context.Context, t Target) (Session, error) {
 	if errors.Is(err, smtpc.ErrTLS) && t.Demands.Level == "may" && t.Clear && t.Demands.User == "" && ctx.Err() == nil {
 		d.Log.Info("%v; trying again without TLS", err)
 		t.Demands.Level = "none"
-		c, err = d.begin(ctx, t)
+		if c, err = d.begin(ctx, t); err == nil {
+			return once{c}, nil
+		}
 	}
 	if err != nil {
 		return nil, err
 	}
 	return c, nil
 }
+
+// once is a session without TLS because of a failure: it is for the message that had waited, and for no other.
+type once struct{ *smtpc.Client }
+
+// Usable says that nothing more may go over the session.
+func (once) Usable() bool { return false }
 
 // begin connects, and goes as far as a transaction could begin.
 func (d *SMTP) begin(ctx context.Context, t Target) (*smtpc.Client, error) {
