@@ -105,7 +105,7 @@ func (w *world) hops(tables *table.Tables) []hop.Hop {
 
 // login warns of a password that goes to a host that nobody has verified.
 func (w *world) login(tables *table.Tables, c table.Credential, h hop.Hop) {
-	level, found, err := tables.TLSPolicy.Lookup(h)
+	level, found, err := tables.TLSPolicy.Lookup(h, true)
 	if err != nil || !found {
 		return // then it is verified
 	}

@@ -46,7 +46,7 @@ func TestRelay(t *testing.T) {
 			auth: "gw.example secret\n", want: []string{"relay_auth:1: gw.example: expected `hop user:password`"},
 		},
 		"unverified": {
-			relayhost: "[a.example]", transport: "b.example smtps:[b.example]\n", policy: "[a.example] none\nb.example encrypt\n", auth: "[a.example] a:b\n[b.example]:465 a:b\n",
+			relayhost: "[a.example]", transport: "b.example smtps:[b.example]\n", policy: "[a.example] none\n[b.example] encrypt\n", auth: "[a.example] a:b\n[b.example]:465 a:b\n",
 			want: []string{"relay_auth:1: warning: [a.example]: the level of [a.example] is none: the password is sent in the clear",
 				"relay_auth:2: warning: smtp:[b.example]:465: the level of smtps:[b.example] is encrypt: the password is sent to whoever answers there"},
 		},

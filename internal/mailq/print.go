@@ -49,7 +49,7 @@ func (t *text) entry(e *control.Entry) error {
 	}
 	t.count++
 	t.octets += e.Size
-	t.columns(e.ID+markers[e.State], strconv.FormatInt(e.Size, 10), e.Arrival.Local().Format("Mon Jan _2 15:04:05"), clean(sender(e)))
+	t.columns(clean(e.ID)+markers[e.State], strconv.FormatInt(e.Size, 10), e.Arrival.Local().Format("Mon Jan _2 15:04:05"), clean(sender(e)))
 	if e.Trouble != "" {
 		t.reason(e.Trouble)
 	}

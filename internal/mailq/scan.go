@@ -145,7 +145,7 @@ func (s *listing) entry(e spool.Entry) (*control.Entry, error) {
 		Size:    info.Size,
 		Sender:  env.From.Addr.String(),
 		UID:     env.UID,
-		Hop:     e.Name.Dest,
+		Hop:     e.Name.Hop(),
 	}
 	if err != nil { // of its journal
 		entry.Trouble = err.Error()

@@ -92,10 +92,10 @@ func (w *run) tell(r *report, all bool) int {
 		case trouble == "":
 			done++
 			if w.Verbose {
-				fmt.Fprintf(w.stdout, "%s: %s\n", id, past[w.Do.action()])
+				fmt.Fprintf(w.stdout, "%s: %s\n", clean(id), past[w.Do.action()])
 			}
 		case trouble != control.NoMessage || r.named && all: // one that was found may have gone its way meanwhile
-			w.complain("%s: %s", id, trouble)
+			w.complain("%s: %s", clean(id), trouble)
 			status = exitNone
 		}
 	}

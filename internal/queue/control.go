@@ -57,7 +57,7 @@ func (q Steering) Flush(ctx context.Context, s control.Selection) (n int, err er
 		}
 	}
 	outcomes, err := q.files().Do(ctx, control.DoRetry, ids, s.May)
-	return q.retry(outcomes), err
+	return q.retry(outcomes, s), err
 }
 
 // deferred are the ids of the selected messages that wait for their time.
@@ -75,14 +75,17 @@ func (q Steering) deferred(ctx context.Context, s control.Selection) (ids []stri
 func (q Steering) Steer(ctx context.Context, a control.Action, ids []string, s control.Selection) ([]control.Outcome, error) {
 	outcomes, err := q.files().Do(ctx, a, ids, s.May)
 	if a == control.DoRetry {
-		q.retry(outcomes)
+		q.retry(outcomes, s)
 	}
 	return mailq.Told(outcomes), err
 }
 
+// several is the routing key of messages with more than one.
+const several = "*"
+
 // retry makes due what the schedule has of these messages, and returns how many that are. One that is being tried at this moment is
 // not among them.
-func (q Steering) retry(outcomes []spool.Outcome) int {
+func (q Steering) retry(outcomes []spool.Outcome, s control.Selection) int {
 	ids, dests := make(map[string]bool), make(map[string]bool)
 	for _, o := range outcomes {
 		if o.Err == nil && o.State == spool.Queued {
@@ -92,12 +95,15 @@ func (q Steering) retry(outcomes []spool.Outcome) int {
 	if len(ids) == 0 {
 		return 0
 	}
+	if !s.Anyone {
+		delete(dests, several) // among which others' may be
+	}
 	q.revive(slices.Sorted(maps.Keys(dests)))
 	return q.Schedule.Flush(func(id string) bool { return ids[id] })
 }
 
 func (q Steering) revive(dests []string) {
-	if q.Revive != nil {
+	if q.Revive != nil && (dests == nil || len(dests) > 0) {
 		q.Revive(dests)
 	}
 }

@@ -37,6 +37,13 @@ func (g *Gate) Acquire(ctx context.Context) error {
 	}
 }
 
+// Crowded says that somebody waits to get in.
+func (g *Gate) Crowded() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.open != nil && g.held >= g.limit
+}
+
 // Add puts more weight on what is inside; Release takes weight off.
 func (g *Gate) Add(n int)     { g.change(n, 0) }
 func (g *Gate) Release(n int) { g.change(-n, 0) }

@@ -21,7 +21,8 @@ const (
 	maxAddresses = 5
 	maxPerHost   = 2 // of these, while there are other hosts
 	maxSessions  = 2
-	greetingTime = 5 * time.Minute // from the first connection to a session, with one host
+	greetingTime = 5 * time.Minute // from the first connection to a session, with one host;
+	firstTime    = 2 * time.Minute // in a message's first attempt: a slow host gets its time later
 )
 
 // carrier takes the transactions of a lane to hosts, one after the other, over one session as long as that lasts.
@@ -281,18 +282,20 @@ func ownTrouble(err error) bool {
 
 // dial tries the addresses of a host.
 func (c *carrier) dial(tr *trip, h nexthop.Host, key string) (conn *connection, err error) {
-	select {
-	case c.hosts.dialing <- struct{}{}:
-		defer func() { <-c.hosts.dialing }()
-	case <-tr.patience.Done():
-		return nil, errRecalled
-	}
-	ctx, cancel := context.WithTimeout(c.working, greetingTime)
-	defer cancel()
 	list := targets(tr.hop, h)
 	if len(list) == 0 {
 		return nil, errors.New("no address")
 	}
+	var network netip.Prefix
+	if !c.hosts.isProven(key) {
+		network = networkOf(list[0].Addr.Addr())
+	}
+	if c.hosts.dialing.acquire(tr.patience, network) != nil {
+		return nil, errRecalled
+	}
+	defer c.hosts.dialing.release(network)
+	ctx, cancel := context.WithTimeout(c.working, tr.greetingTime())
+	defer cancel()
 	most := maxAddresses - tr.addresses
 	if tr.next < len(tr.hosts) {
 		most = min(most, maxPerHost)
@@ -319,6 +322,13 @@ func (c *carrier) dial(tr *trip, h nexthop.Host, key string) (conn *connection, 
 		c.log.Info("%v", failure)
 	}
 	return nil, err
+}
+
+func (tr *trip) greetingTime() time.Duration {
+	if tr.round.attempts == 0 {
+		return firstTime
+	}
+	return greetingTime
 }
 
 // targets are the addresses of a host.

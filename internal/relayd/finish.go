@@ -15,9 +15,7 @@ import (
 // finish does what is left of a round: journal, reports, and then the message leaves or waits.
 func (r *round) finish() {
 	r.expire()
-	for i := range r.outcomes {
-		r.logDelivery(&r.outcomes[i])
-	}
+	r.logDeliveries(func(s spool.Status) bool { return s != "" })
 	if r.told && r.all(spool.Sent) && !r.confirms() {
 		r.done()
 		return
@@ -216,11 +214,18 @@ func (r *round) milestones() []time.Time {
 	return list
 }
 
+// logDeliveries writes the lines of those outcomes that have none yet.
+func (r *round) logDeliveries(which func(spool.Status) bool) {
+	for i := range r.outcomes {
+		if o := &r.outcomes[i]; which(o.status) && !o.logged {
+			r.logDelivery(o)
+			o.logged = true
+		}
+	}
+}
+
 // logDelivery writes the line that log readers count.
 func (r *round) logDelivery(o *outcome) {
-	if o.status == "" {
-		return
-	}
 	e, now := r.item.Envelope, time.Now()
 	t := o.times
 	for i := range t {

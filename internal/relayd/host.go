@@ -69,7 +69,7 @@ type grant struct {
 // hosts are all hosts that are known, and the sessions that nobody uses at the moment.
 type hosts struct {
 	tokens  chan struct{} // one for each connection
-	dialing chan struct{} // and one for each that has not got as far as EHLO
+	dialing *places       // of those that have not got as far as EHLO
 
 	mu     sync.Mutex
 	limits limits
@@ -97,7 +97,7 @@ const (
 )
 
 func newHosts(connections int) *hosts {
-	return &hosts{tokens: make(chan struct{}, connections), dialing: make(chan struct{}, max(connections/2, 1)), known: make(map[string]*host)}
+	return &hosts{tokens: make(chan struct{}, connections), dialing: newPlaces(max(connections/2, 1)), known: make(map[string]*host)}
 }
 
 func (hs *hosts) configure(l limits) {
@@ -379,6 +379,14 @@ func (hs *hosts) failedFor(key string, why *reply.Reply) {
 		w <- grant{err: &deadError{h.dead, why}}
 	}
 	h.waiting = nil
+}
+
+// isProven says that a host was once good for a transaction.
+func (hs *hosts) isProven(key string) bool {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	h := hs.known[key]
+	return h != nil && h.proven
 }
 
 // slower closes a host's window by one: it wants less, but is there.

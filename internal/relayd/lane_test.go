@@ -488,6 +488,37 @@ func TestPrivateTrouble(t *testing.T) {
 	})
 }
 
+// TestRoom: of many messages for a slow destination few are active, more when its window opens; the others wait as names, and those
+// for other destinations do not wait for them.
+func TestRoom(t *testing.T) {
+	inWorld(t, func(w *world) {
+		p := w.peer("mx.slow.example")
+		p.on(slow(time.Minute))
+		w.run()
+		for range 100 {
+			w.queue(nil, "alice@slow.example")
+		}
+		active := func() int {
+			w.manager.mu.Lock()
+			defer w.manager.mu.Unlock()
+			l := w.manager.lanes["slow.example"]
+			return l.carriers + len(l.queue)
+		}
+		w.sleep(10 * time.Second)
+		if n := active(); n != 4+4*unproven {
+			t.Errorf("%d active", n)
+		}
+		id := w.queue(nil, "bob@example.net")
+		w.awaitLog(time.Second, id, ": removed")
+		w.sleep(2 * time.Minute)
+		if n := active(); n < 4+4*w.cfg.Relayd.InitialWindow || n > 4+4*(w.cfg.Relayd.InitialWindow+1) {
+			t.Errorf("%d active", n)
+		}
+		w.gone(time.Hour)
+		w.wantLog(0, "status=deferred")
+	})
+}
+
 // TestCrowd has many destinations with many messages each, one of them dead, one that takes for ever to say anything, and one that
 // takes for ever to take a message: the others have theirs at once.
 func TestCrowd(t *testing.T) {

@@ -229,7 +229,7 @@ func (d *dialogue) command(l string) bool {
 	return d.reply("500 5.5.2 what")
 }
 
-// message reads one, and answers as "end", or in LMTP as "end TO" for each recipient.
+// message reads one, and answers as "end", or in LMTP as "end TO" for each recipient. It is taken if the other side was told so.
 func (d *dialogue) message() bool {
 	var b strings.Builder
 	for {
@@ -245,20 +245,23 @@ func (d *dialogue) message() bool {
 	d.msg.body, d.msg.at = b.String(), time.Now()
 	if !d.lmtp {
 		a := d.answer("end", "250 2.0.0 queued")
+		if !d.reply(a) {
+			return false
+		}
 		if a[0] == '2' {
 			d.remember(d.msg)
 		}
-		return d.reply(a)
+		return true
 	}
 	for _, to := range d.msg.to {
 		a := d.answer("end "+to, "250 2.0.0 delivered")
+		if !d.reply(a) {
+			return false
+		}
 		if a[0] == '2' {
 			one := d.msg
 			one.to = []string{to}
 			d.remember(one)
-		}
-		if !d.reply(a) {
-			return false
 		}
 	}
 	return true

@@ -56,17 +56,18 @@ type Settings struct {
 
 // Bounds that no configuration changes.
 const (
-	maxActive  = 1000 // messages, weighed by their recipients
-	weightOf   = 16   // recipients that weigh as much as another message
-	maxPickups = 16   // at the same time: each reads a whole file
-	severalMax = 200  // active messages for several destinations
-	oneMax     = 200  // active messages for one destination, at most
-	largeFrom  = 8    // a message of that weight is large;
-	maxLarge   = 10   // so many of them are active,
-	maxWeight  = 30   // and none counts for more
-	drainTime  = time.Minute
-	withdrawal = 5 * time.Second // without progress, what has not begun gives its place to others
-	offered    = 4               // transactions of one message in one lane at a time, so that others have their turn
+	maxActive    = 1000 // messages, weighed by their recipients
+	weightOf     = 16   // recipients that weigh as much as another message
+	maxPickups   = 16   // at the same time: each reads a whole file
+	severalMax   = 200  // active messages for several destinations
+	oneMax       = 200  // active messages for one destination, at most
+	largeFrom    = 8    // a message of that weight is large;
+	maxLarge     = 10   // so many of them are active,
+	maxWeight    = 30   // and none counts for more
+	drainTime    = time.Minute
+	withdrawal   = 5 * time.Second // without progress, what has not begun gives its place to others
+	offeredInAll = 20
+	offered      = 4 // transactions of one message in one lane at a time, so that others have their turn
 )
 
 // several is the destination of messages for more than one hop.

@@ -35,6 +35,7 @@ type outcome struct {
 	uncertain bool // the relay may have taken the message
 
 	recorded bool
+	logged   bool
 }
 
 // round is one attempt at a message.
@@ -49,9 +50,11 @@ type round struct {
 	outcomes     []outcome
 	transactions []*transaction
 	pending      map[string][]*transaction // by lane: not offered yet
-	noted        []chan<- struct{}         // carriers that wait for what they did to be recorded
-	waited       bool                      // it gave its place to others
-	told         bool                      // the sender knows of all failures but those of this round
+	outside      map[string]int            // by lane: offered, not answered
+	allOutside   int
+	noted        []chan<- struct{} // carriers that wait for what they did to be recorded
+	waited       bool              // it gave its place to others
+	told         bool              // the sender knows of all failures but those of this round
 
 	scanning sync.Once // of the message, for octets above 127
 	content  sevenbit.Content
@@ -122,14 +125,20 @@ func (m *Manager) work(item *spool.Item, tries uint8) {
 		select {
 		case m.large <- struct{}{}:
 			defer func() { <-m.large }()
-		case <-m.stopping.Done():
+		default: // without a place it holds nothing
 			item.Close()
+			m.schedule.Add(queue.Known{Name: item.Name, Tries: tries, Fresh: !item.Again}, time.Now().Add(roomPause).Unix())
 			return
 		}
 	}
 	m.gate.Add(weight)
 	defer m.gate.Release(weight)
 	defer item.Close()
+	if err := m.channel.Record(item); err != nil { // what the disk did not take the last time
+		m.log.Error("%s: %v", item.Name.ID, err)
+		m.schedule.Add(queue.Known{Name: item.Name, Tries: tries}, time.Now().Add(time.Minute).Unix())
+		return
+	}
 	s := m.settings.Load()
 	r := &round{Manager: m, s: s, item: item, report: m.reports.Round(m.working, &s.Report, item), tries: tries,
 		attempts: item.Attempts(), begun: time.Now(), waited: m.hasWaited(item.Name.ID)}
@@ -152,7 +161,7 @@ func (m *Manager) hasWaited(id string) bool {
 func (r *round) deliver(pending []envelope.Recipient) {
 	r.outcomes = make([]outcome, len(pending))
 	answers := make(chan answer, len(pending)) // no carrier ever waits for this message
-	r.pending = make(map[string][]*transaction)
+	r.pending, r.outside = make(map[string][]*transaction), make(map[string]int)
 	for _, t := range r.split(pending) {
 		t.answer = answers
 		r.transactions = append(r.transactions, t)
@@ -160,19 +169,22 @@ func (r *round) deliver(pending []envelope.Recipient) {
 		r.pending[key] = append(r.pending[key], t)
 	}
 	left := len(r.transactions)
-	for key := range r.pending {
-		for range offered {
-			r.offerNext(key)
-		}
-	}
+	r.offerMore()
 	r.await(answers, left)
 }
 
-// offerNext brings one more transaction to a lane.
-func (r *round) offerNext(key string) {
-	if list := r.pending[key]; len(list) > 0 {
-		r.pending[key] = list[1:]
-		r.offer(list[0])
+// offerMore brings transactions to their lanes, some of a lane and some in all, so that other messages have their turn.
+func (r *round) offerMore() {
+	for key, list := range r.pending {
+		for len(list) > 0 && r.outside[key] < offered && r.allOutside < offeredInAll {
+			r.outside[key]++
+			r.allOutside++
+			r.offer(list[0])
+			list = list[1:]
+		}
+		if r.pending[key] = list; len(list) == 0 {
+			delete(r.pending, key)
+		}
 	}
 }
 
@@ -247,12 +259,16 @@ func (r *round) await(answers <-chan answer, left int) {
 		case a := <-answers:
 			left -= r.settle(a) + r.settleAll(answers, left-1)
 			if left > 0 {
-				r.record() // or again at the end
+				r.logDeliveries(spool.Status.Final)
+				if !r.record() { // then no more is to be sent than must be
+					left -= r.recall()
+				}
 				r.acknowledge()
+				r.offerMore()
 			}
 			timer.Reset(withdrawal)
 		case <-timer.C:
-			if several {
+			if several || r.gate.Crowded() {
 				left -= r.recall()
 			}
 			timer.Reset(withdrawal)
@@ -280,7 +296,8 @@ func (r *round) settle(a answer) int {
 	if a.noted != nil {
 		r.noted = append(r.noted, a.noted)
 	}
-	r.offerNext(laneKey(a.hop))
+	r.outside[laneKey(a.hop)]--
+	r.allOutside--
 	return 1
 }
 
@@ -301,7 +318,7 @@ func (r *round) recall() (n int) {
 	}
 	n += r.withdraw(r.transactions)
 	for _, t := range r.transactions {
-		if t.recall != nil && !r.waited {
+		if t.recall != nil && (!r.waited || r.gate.Crowded()) {
 			t.recall()
 		}
 	}
@@ -320,6 +337,8 @@ func (r *round) handBack(o *outcome) {
 	switch {
 	case err == nil:
 		o.status, o.reply = spool.Forwarded, reply.New(250, 0, 0, "the domain is this host's by now: handed back")
+		o.relay = "local"
+		r.record()
 	case ok && rep.Permanent():
 		o.status, o.reply = spool.Failed, rep
 	default:

@@ -334,6 +334,7 @@ func TestHops(t *testing.T) {
 		if slices.Sort(sizes); !slices.Equal(sizes, []int{5, 10, 10}) {
 			t.Errorf("transactions of %v", sizes)
 		}
+		w.wantLog(50, id, "status=sent")
 		w.gone(10 * time.Minute)
 		w.wantLog(51, id, "status=sent")
 		w.wantLog(1, id, ": removed")

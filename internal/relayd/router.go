@@ -15,7 +15,7 @@ type Transports interface {
 
 // Policies is the table of what hops demand of TLS.
 type Policies interface {
-	Lookup(h hop.Hop) (level string, found bool, err error)
+	Lookup(h hop.Hop, own bool) (level string, found bool, err error)
 }
 
 // Logins is the table of names and passwords.
@@ -60,7 +60,7 @@ func (t *Tables) Demands(h hop.Hop) (d Demands, err error) {
 	if d.User, d.Password, _, err = t.Logins.Lookup(h); err != nil {
 		return d, err
 	}
-	if d.Level, found, err = t.Policies.Lookup(h); err != nil || found {
+	if d.Level, found, err = t.Policies.Lookup(h, d.User != ""); err != nil || found {
 		return d, err
 	}
 	d.Level = t.Config.Relayd.TLS

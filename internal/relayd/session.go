@@ -115,7 +115,7 @@ func (d *SMTP) secure(ctx context.Context, c *smtpc.Client, t Target) error {
 	if err := d.startTLS(ctx, c, t); err != nil {
 		return err
 	}
-	if t.Hop.ByMX && d.isOwn(c.Name()) {
+	if (t.Hop.ByMX || t.Hop.Kind == hop.SMTP && t.Addr.Port() == hop.PortSMTP) && d.isOwn(c.Name()) {
 		return fmt.Errorf("%w: %s says that it is %s", ErrLoop, t, c.Name())
 	}
 	if t.Demands.User == "" {

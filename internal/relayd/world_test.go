@@ -32,7 +32,7 @@ import (
 // world is a real spool, a manager, and around it a DNS, tables and hosts that answer by script. It lives in a bubble of
 // testing/synctest, so that days pass in no time.
 type world struct {
-	t       *testing.T
+	t       testing.TB
 	root    string // of the spool
 	stage   *spool.Stage
 	channel *spool.Channel
@@ -131,7 +131,7 @@ func bubble(t *testing.T, test func(w *world)) {
 	synctest.Test(t, func(t *testing.T) { test(newWorld(t, dir)) })
 }
 
-func newWorld(t *testing.T, dir string) *world {
+func newWorld(t testing.TB, dir string) *world {
 	t.Helper()
 	w := &world{
 		t: t, root: dir + "/spool", log: &logBuffer{}, submit: &submitted{}, kick: make(chan struct{}, 1), stop: func() {},
@@ -218,10 +218,13 @@ func (w *world) kicked() {
 	}
 }
 
+// afterwards is for sessions that expired at the last moment to take their leave, and for slow peers to see that.
+const afterwards = 30 * time.Second
+
 // checkEmpty says what a manager that has ended has left.
 func (w *world) checkEmpty() {
 	w.t.Helper()
-	time.Sleep(10 * time.Second) // sessions that expired at this moment take their leave
+	time.Sleep(afterwards)
 	synctest.Wait()
 	m := w.manager
 	m.hosts.check(w.t)
@@ -453,21 +456,6 @@ func (w *world) journalOf(e spool.Entry) string {
 		list = append(list, text)
 	}
 	return strings.Join(list, "; ")
-}
-
-// attempts is how often the only message in the queue was tried.
-func (w *world) attempts() (n int) {
-	w.t.Helper()
-	info, err := w.entry().Read()
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	for _, r := range info.Envelope.To {
-		if last := info.Last(r.Line); last != nil {
-			n = max(n, last.Attempts)
-		}
-	}
-	return n
 }
 
 // flush makes messages due: that of an id, or all.

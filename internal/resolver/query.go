@@ -28,14 +28,16 @@ func (r *Resolver) query(ctx context.Context, up *upstream, q question) (answer,
 	if up.err != nil {
 		return answer{}, temporary(up.err, "%v", up.err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, up.budget())
+	turn, cancel := context.WithTimeout(ctx, up.budget()) // which does not count for the question itself
 	defer cancel()
 	select {
 	case r.slots <- struct{}{}:
 		defer func() { <-r.slots }()
-	case <-ctx.Done():
-		return answer{}, temporary(ctx.Err(), "too many questions on their way to ask for %s", q)
+	case <-turn.Done():
+		return answer{}, temporary(turn.Err(), "too many questions on their way to ask for %s", q)
 	}
+	ctx, cancel = context.WithTimeout(ctx, up.budget())
+	defer cancel()
 
 	var last error
 	first := int(up.preferred.Load())

@@ -256,7 +256,7 @@ func parseRanges(s string) ([]int, bool) {
 
 // Record appends results to the journal of a message and makes them durable, but for mere reasons of a deferral: if a power cut
 // takes those, nothing is lost but words. Results count for this process even when they cannot be written, and are written with the
-// next record that succeeds. It is safe for concurrent use.
+// next record that succeeds, be it empty. It is safe for concurrent use.
 func (c *Channel) Record(i *Item, results ...Result) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -277,7 +277,7 @@ func (c *Channel) Record(i *Item, results ...Result) error {
 		i.journal.note(&r)
 		b = r.append(b)
 	}
-	if len(b) == 0 {
+	if len(b) == 0 && !i.journal.lost {
 		return nil
 	}
 	if err := c.store(i, b, matters); err != nil {

@@ -100,6 +100,26 @@ type Name struct {
 // String writes the name.
 func (n Name) String() string { return fmt.Sprintf("%010d,%s,%s", n.Due, n.ID, n.Dest) }
 
+// holder marks the name of a message in hold/ that its own submitter put there: DEST@UID. '@' is in no escaped DEST.
+const holder = "@"
+
+// heldBy takes the mark off a name. uid is envelope.NoUID if the administrator, or the envelope, wants the message held.
+func (n Name) heldBy() (Name, int64) {
+	dest, text, _ := strings.Cut(n.Dest, holder)
+	n.Dest = dest
+	uid, err := strconv.ParseUint(text, 10, 32)
+	if err != nil {
+		return n, envelope.NoUID
+	}
+	return n, int64(uid)
+}
+
+// Hop is the routing key, escaped.
+func (n Name) Hop() string {
+	n, _ = n.heldBy()
+	return n.Dest
+}
+
 // ParseName reads a name of cur/.
 func ParseName(s string) (Name, bool) {
 	due, rest, ok := strings.Cut(s, ",")

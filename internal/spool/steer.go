@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -30,6 +31,7 @@ const (
 var (
 	ErrNotHeld = errors.New("not on hold")
 	ErrOnHold  = errors.New("on hold: release it first")
+	ErrNotOurs = errors.New("on hold by the administrator")
 	ErrDamaged = errors.New("its file is damaged or was edited: see postrider spool requeue")
 )
 
@@ -142,7 +144,7 @@ func (o *Outcome) add(e Entry, err error) {
 
 // impossible says that nothing failed: the message was not there, or not in a state for the action.
 func impossible(err error) bool {
-	return err == fs.ErrNotExist || err == ErrNotHeld || err == ErrOnHold || err == ErrDamaged
+	return err == fs.ErrNotExist || err == ErrNotHeld || err == ErrOnHold || err == ErrNotOurs || err == ErrDamaged
 }
 
 // errForeign is a message that is not the user's: to him it is not there.
@@ -164,6 +166,8 @@ func (t *task) file(e Entry) error {
 	switch {
 	case !t.may(uid):
 		return errForeign
+	case !t.mayUnhold(e, uid):
+		return ErrNotOurs
 	case t.act == ActDelete:
 		return t.remove(e)
 	case err != nil && !errors.Is(err, errContent):
@@ -174,13 +178,28 @@ func (t *task) file(e Entry) error {
 	return t.move(e, env)
 }
 
+// everyone says that the caller may steer anybody's mail.
+func (t *task) everyone() bool { return t.may(envelope.NoUID) }
+
+// mayUnhold says whether a message may be taken out of hold/ by the caller: by others than administrators only if they put it
+// there.
+func (t *task) mayUnhold(e Entry, uid int64) bool {
+	if e.State != Held || t.act == ActHold || t.act == ActRetry || t.everyone() {
+		return true
+	}
+	_, by := e.Name.heldBy()
+	return by != envelope.NoUID && by == uid
+}
+
 // move moves a file to where the action wants it, if it is not there.
 func (t *task) move(e Entry, env *envelope.Envelope) error {
 	switch {
-	case t.act == ActHold && e.State == Held:
+	case t.act == ActHold && e.State == Held && e.Name == t.heldName(e, env):
 		return nil
+	case t.act == ActHold && e.State == Held && !t.everyone():
+		return nil // the administrator's hold stays his
 	case t.act == ActHold:
-		return t.rename(e, Held, t.nameOf(e, env))
+		return t.rename(e, Held, t.heldName(e, env))
 	case t.act == ActRelease && e.State != Held:
 		return ErrNotHeld
 	case t.act == ActRetry && e.State == Held:
@@ -188,7 +207,17 @@ func (t *task) move(e Entry, env *envelope.Envelope) error {
 	case t.act == ActRetry && (e.State == Incoming || t.Scheduled):
 		return nil
 	}
-	return t.rename(e, Incoming, e.Name)
+	n, _ := e.Name.heldBy()
+	return t.rename(e, Incoming, n)
+}
+
+// heldName is a message's name in hold/.
+func (t *task) heldName(e Entry, env *envelope.Envelope) Name {
+	n, _ := t.nameOf(e, env).heldBy()
+	if !t.everyone() {
+		n.Dest += holder + strconv.FormatInt(env.UID, 10)
+	}
+	return n
 }
 
 // nameOf is a message's name in hold/. One that was never picked up gets one.

@@ -618,3 +618,40 @@ func (r *rig) round(send func(i *Item, line int)) {
 		}
 	}
 }
+
+// TestWhoseHold: users take back the holds that they made, and no others.
+func TestWhoseHold(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	e := envelopeFor(envelope.Local)
+	e.UID = 1000
+	id := r.deferred(e).Name.ID
+	user := func(uid int64) bool { return uid == 1000 }
+	for n, step := range []struct {
+		who  func(int64) bool
+		act  Action
+		want State
+		err  error
+	}{
+		{user, ActHold, Held, nil},
+		{user, ActHold, Held, nil},
+		{user, ActRelease, Incoming, nil},
+		{anyone, ActHold, Held, nil},
+		{user, ActRelease, Held, ErrNotOurs},
+		{user, ActDelete, Held, ErrNotOurs},
+		{user, ActHold, Held, nil}, // which does not make it his
+		{user, ActRelease, Held, ErrNotOurs},
+		{anyone, ActRelease, Incoming, nil},
+		{user, ActHold, Held, nil},
+		{anyone, ActHold, Held, nil}, // takes it over
+		{user, ActDelete, Held, ErrNotOurs},
+		{anyone, ActRelease, Incoming, nil},
+		{user, ActHold, Held, nil},
+		{user, ActDelete, "", nil},
+	} {
+		out := r.hand().Do(t.Context(), step.act, []string{id}, step.who)
+		if at := r.where(id); out[0].Err != step.err || at != string(step.want) {
+			t.Fatalf("%d: %s: %v, in %q", n, step.act, out[0].Err, at)
+		}
+	}
+}

@@ -18,6 +18,7 @@ import (
 
 	"postrider/internal/config"
 	"postrider/internal/envelope"
+	"postrider/internal/reply"
 )
 
 const usage = `usage: postrider why [-c file] [-l log] id | message-id
@@ -114,7 +115,7 @@ const (
 // Run tells what is known and returns the exit status. What could not be read is said on errs.
 func (r *Request) Run(ctx context.Context, out, errs io.Writer) int {
 	q := &queue{config: r.Config, now: r.Now, complain: func(format string, args ...any) {
-		fmt.Fprintf(errs, "postrider why: "+format+"\n", args...)
+		fmt.Fprintf(errs, "postrider why: %s\n", reply.Clean(fmt.Sprintf(format, args...)))
 	}}
 	c := newCollection(r.ID, r.MessageID)
 	if r.MessageID != "" {

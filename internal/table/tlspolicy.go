@@ -31,9 +31,13 @@ func NewTLSPolicy(path string, o Options) *TLSPolicy {
 }
 
 // Lookup finds the level of a hop, by the names of hopNames, and for a domain whose mail exchangers are looked up also by
-// .domain. An error wraps ErrUnavailable.
-func (t *TLSPolicy) Lookup(h hop.Hop) (level string, found bool, err error) {
+// .domain. With own, a line that was written for mail to the domain of that name does not count for its host. An error wraps
+// ErrUnavailable.
+func (t *TLSPolicy) Lookup(h hop.Hop, own bool) (level string, found bool, err error) {
 	names := hopNames(h)
+	if own && !h.ByMX {
+		names = slices.DeleteFunc(names, func(name string) bool { return name == h.Host })
+	}
 	if h.ByMX {
 		names = slices.AppendSeq(names, parents(h.Host))
 	}

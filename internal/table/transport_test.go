@@ -156,9 +156,15 @@ func TestTLSPolicy(t *testing.T) {
 		{"lmtp:unix:/x", ""},
 		{"other.example", ""},
 	} {
-		level, found, err := table.Lookup(mustHop(t, c.hop))
+		level, found, err := table.Lookup(mustHop(t, c.hop), false)
 		if err != nil || level != c.want || found != (c.want != "") {
 			t.Errorf("%s: %q, %v, %v; want %q", c.hop, level, found, err, c.want)
+		}
+	}
+	// With a login, what was written for mail to a domain does not count for a host of that name.
+	for hop, want := range map[string]string{"[gw.example]": "", "gw.example": "may", "[gw.example]:587": "verify", "[example.org]": ""} {
+		if level, found, err := table.Lookup(mustHop(t, hop), true); err != nil || level != want || found != (want != "") {
+			t.Errorf("%s: %q, %v, %v; want %q", hop, level, found, err, want)
 		}
 	}
 }
