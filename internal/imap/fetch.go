@@ -1,0 +1,273 @@
+package imap
+
+import "strconv"
+
+// FetchAttr is a kind of FETCH data item (RFC 3501 §6.4.5).
+type FetchAttr uint8
+
+// FETCH data items. The last four are octets of the message, which Section says.
+const (
+	FetchUID FetchAttr = iota + 1
+	FetchFlags
+	FetchInternalDate
+	FetchSize // RFC822.SIZE
+	FetchEnvelope
+	FetchBody // BODY: BODYSTRUCTURE without extension data
+	FetchBodyStructure
+	FetchModSeq // RFC 7162
+
+	FetchSection      // BODY[...]
+	FetchRFC822       // BODY[] under another name
+	FetchRFC822Header // BODY.PEEK[HEADER]
+	FetchRFC822Text   // BODY[TEXT]
+)
+
+// FetchItem is one data item of a FETCH.
+type FetchItem struct {
+	Attr    FetchAttr
+	Section Section
+	Peek    bool // do not set \Seen
+	Partial *Partial
+}
+
+// HasSection says whether the item is octets of the message.
+func (i *FetchItem) HasSection() bool { return i.Attr >= FetchSection }
+
+// SetsSeen says whether the item, when fetched, sets \Seen.
+func (i *FetchItem) SetsSeen() bool { return i.HasSection() && !i.Peek }
+
+// Partial is <offset.count>: what is there of Count octets from Offset on.
+type Partial struct{ Offset, Count int64 }
+
+// Specifier says what of a part a Section is.
+type Specifier uint8
+
+// Section specifiers.
+const (
+	SectionAll             Specifier = iota // BODY[] or BODY[1]
+	SectionHeader                           // HEADER
+	SectionHeaderFields                     // HEADER.FIELDS (...)
+	SectionHeaderFieldsNot                  // HEADER.FIELDS.NOT (...)
+	SectionText                             // TEXT
+	SectionMIME                             // MIME, of a part only
+)
+
+// Section is what stands in the brackets of BODY[...].
+type Section struct {
+	Part      []uint32 // 1.2.3; empty is the message
+	Specifier Specifier
+	Fields    []string // as the client spells them
+}
+
+var fetchNames = [...]string{
+	FetchUID:           "UID",
+	FetchFlags:         "FLAGS",
+	FetchInternalDate:  "INTERNALDATE",
+	FetchSize:          "RFC822.SIZE",
+	FetchEnvelope:      "ENVELOPE",
+	FetchBody:          "BODY",
+	FetchBodyStructure: "BODYSTRUCTURE",
+	FetchModSeq:        "MODSEQ",
+	FetchSection:       "BODY",
+	FetchRFC822:        "RFC822",
+	FetchRFC822Header:  "RFC822.HEADER",
+	FetchRFC822Text:    "RFC822.TEXT",
+}
+
+var specifierNames = [...]string{
+	SectionHeader:          "HEADER",
+	SectionHeaderFields:    "HEADER.FIELDS",
+	SectionHeaderFieldsNot: "HEADER.FIELDS.NOT",
+	SectionText:            "TEXT",
+	SectionMIME:            "MIME",
+}
+
+var fetchItems = map[string]FetchItem{
+	"UID":           {Attr: FetchUID},
+	"FLAGS":         {Attr: FetchFlags},
+	"INTERNALDATE":  {Attr: FetchInternalDate},
+	"RFC822.SIZE":   {Attr: FetchSize},
+	"ENVELOPE":      {Attr: FetchEnvelope},
+	"BODY":          {Attr: FetchBody},
+	"BODYSTRUCTURE": {Attr: FetchBodyStructure},
+	"MODSEQ":        {Attr: FetchModSeq},
+	"RFC822":        {Attr: FetchRFC822},
+	"RFC822.HEADER": {Attr: FetchRFC822Header, Section: Section{Specifier: SectionHeader}, Peek: true},
+	"RFC822.TEXT":   {Attr: FetchRFC822Text, Section: Section{Specifier: SectionText}},
+}
+
+// fetchMacros stand alone (RFC 3501 §6.4.5).
+var fetchMacros = map[string][]FetchAttr{
+	"ALL":  {FetchFlags, FetchInternalDate, FetchSize, FetchEnvelope},
+	"FAST": {FetchFlags, FetchInternalDate, FetchSize},
+	"FULL": {FetchFlags, FetchInternalDate, FetchSize, FetchEnvelope, FetchBody},
+}
+
+func parseFetch(p *parser, uid bool) Command {
+	fetch := &Fetch{UID: uid, Set: p.nextSet()}
+	p.sp()
+	if p.peek() == '(' {
+		p.list(func() { fetch.Items = append(fetch.Items, p.fetchItem(p.word())) })
+		if len(fetch.Items) == 0 {
+			p.fail("no data items")
+		}
+	} else {
+		fetch.Items = p.fetchMacro()
+	}
+	if p.more() {
+		p.list(func() { p.fetchModifier(fetch) })
+	}
+	return fetch
+}
+
+func (p *parser) fetchModifier(fetch *Fetch) {
+	switch p.word() {
+	case "CHANGEDSINCE":
+		p.sp()
+		fetch.ChangedSince = p.number()
+	case "VANISHED":
+		fetch.Vanished = true
+	default:
+		p.fail("unknown modifier")
+	}
+}
+
+func (p *parser) fetchMacro() []FetchItem {
+	name := p.word()
+	macro, ok := fetchMacros[name]
+	if !ok {
+		return []FetchItem{p.fetchItem(name)}
+	}
+	items := make([]FetchItem, len(macro))
+	for i, attr := range macro {
+		items[i].Attr = attr
+	}
+	return items
+}
+
+func (p *parser) fetchItem(name string) FetchItem {
+	if peek := name == "BODY.PEEK"; peek || name == "BODY" && p.peek() == '[' {
+		return FetchItem{Attr: FetchSection, Peek: peek, Section: p.section(), Partial: p.partial()}
+	}
+	item, ok := fetchItems[name]
+	if !ok {
+		p.fail("unknown data item")
+	}
+	return item
+}
+
+// section reads [1.2.HEADER.FIELDS (From To)] and the like.
+func (p *parser) section() (s Section) {
+	p.expect('[')
+	defer p.expect(']')
+	for isDigit(p.peek()) {
+		if len(s.Part) == maxParts {
+			p.fail("section too deep")
+		}
+		s.Part = append(s.Part, p.number32())
+		if !p.take('.') {
+			return s
+		}
+		if c := p.peek(); c == ']' {
+			p.fail("section ends in a dot")
+		}
+	}
+	if p.peek() == ']' {
+		return s
+	}
+	s.Specifier = p.specifier()
+	switch s.Specifier {
+	case SectionMIME:
+		if len(s.Part) == 0 {
+			p.fail("MIME is of a part")
+		}
+	case SectionHeaderFields, SectionHeaderFieldsNot:
+		p.sp()
+		p.list(func() { s.Fields = append(s.Fields, p.fieldName()) })
+		if len(s.Fields) == 0 {
+			p.fail("no header fields")
+		}
+	}
+	return s
+}
+
+func (p *parser) specifier() Specifier {
+	name := p.word()
+	for i, n := range specifierNames {
+		if n == name && n != "" {
+			return Specifier(i)
+		}
+	}
+	p.fail("unknown section")
+	return SectionAll
+}
+
+// fieldName reads the name of a header field; it will stand in the answer.
+func (p *parser) fieldName() string {
+	name := p.astring()
+	if len(name) > maxField {
+		p.fail("header field name too long")
+	}
+	for i := range len(name) {
+		if name[i] < ' ' || name[i] > '~' {
+			p.fail("invalid header field name")
+		}
+	}
+	return name
+}
+
+func (p *parser) partial() *Partial {
+	if !p.take('<') {
+		return nil
+	}
+	offset := int64(p.number())
+	p.expect('.')
+	count := int64(p.number())
+	if count == 0 {
+		p.fail("partial of nothing")
+	}
+	p.expect('>')
+	return &Partial{offset, count}
+}
+
+// AppendName appends the name under which the item is answered: BODY[HEADER]<0>.
+func (i *FetchItem) AppendName(b []byte) []byte {
+	b = append(b, fetchNames[i.Attr]...)
+	if i.Attr != FetchSection {
+		return b
+	}
+	b = i.Section.append(b)
+	if i.Partial != nil {
+		b = append(b, '<')
+		b = strconv.AppendInt(b, i.Partial.Offset, 10)
+		b = append(b, '>')
+	}
+	return b
+}
+
+func (s *Section) append(b []byte) []byte {
+	b = append(b, '[')
+	for i, n := range s.Part {
+		if i > 0 {
+			b = append(b, '.')
+		}
+		b = strconv.AppendUint(b, uint64(n), 10)
+	}
+	if s.Specifier != SectionAll {
+		if len(s.Part) > 0 {
+			b = append(b, '.')
+		}
+		b = append(b, specifierNames[s.Specifier]...)
+	}
+	if len(s.Fields) > 0 {
+		b = append(b, " ("...)
+		for i, field := range s.Fields {
+			if i > 0 {
+				b = append(b, ' ')
+			}
+			b = AppendAString(b, field)
+		}
+		b = append(b, ')')
+	}
+	return append(b, ']')
+}

@@ -1,0 +1,53 @@
+package imap
+
+import (
+	"testing"
+	"unicode/utf8"
+)
+
+func TestMailboxNames(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ name, wire string }{
+		{"", ""}, {"Sent", "Sent"}, {"INBOX", "INBOX"}, {"R&D", "R&-D"}, {"Entwürfe", "Entw&APw-rfe"},
+		{"~peter/mail/台北/日本語", "~peter/mail/&U,BTFw-/&ZeVnLIqe-"}, {"&", "&-"}, {"😀", "&2D3eAA-"}, {"a ü", "a &APw-"},
+	}
+	for _, test := range tests {
+		if got := EncodeMailbox(test.name); got != test.wire {
+			t.Errorf("EncodeMailbox(%q) = %q, want %q", test.name, got, test.wire)
+		}
+		if got, err := DecodeMailbox(test.wire); err != nil || got != test.name {
+			t.Errorf("DecodeMailbox(%q) = %q, %v", test.wire, got, err)
+		}
+	}
+	for wire, want := range map[string]string{"inBox": "INBOX", "inbox/x": "inbox/x", "Größe": "Größe"} {
+		if got, err := DecodeMailbox(wire); err != nil || got != want {
+			t.Errorf("DecodeMailbox(%q) = %q, %v", wire, got, err)
+		}
+	}
+	for _, wire := range []string{"&", "&APw", "&AP-", "&2D0-", "&3gA-", "&APw-&APw-", "&AAo-", "a\x00", "&AP!-", "\xff", "&AEE-"} {
+		if got, err := DecodeMailbox(wire); err == nil {
+			t.Errorf("DecodeMailbox(%q) = %q, want an error", wire, got)
+		}
+	}
+}
+
+func FuzzMailbox(f *testing.F) {
+	for _, seed := range []string{"INBOX", "Entw&APw-rfe", "&U,BTFw-/&ZeVnLIqe-", "R&-D", "&2D3eAA-", "&", "&AP-", "Größe", "\xff"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, wire string) {
+		if name, err := DecodeMailbox(wire); err == nil {
+			if !utf8.ValidString(name) {
+				t.Fatalf("DecodeMailbox(%q) = %q", wire, name)
+			}
+			if again, err := DecodeMailbox(EncodeMailbox(name)); err != nil || again != name {
+				t.Fatalf("%q = %q, then %q, %v", wire, name, again, err)
+			}
+		}
+		for i := range len(EncodeMailbox(wire)) {
+			if c := EncodeMailbox(wire)[i]; c < ' ' || c > '~' {
+				t.Fatalf("EncodeMailbox(%q) has %q", wire, c)
+			}
+		}
+	})
+}

@@ -1,0 +1,125 @@
+package imap
+
+import (
+	"bytes"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// maxQuoted is the longest string that is sent quoted; clients bound their lines.
+const maxQuoted = 1000
+
+// AppendString appends s as a quoted string, or as a literal where that cannot hold it: control characters, eight-bit text,
+// long text (RFC 3501 §4.3). A NUL, which no string may have, becomes 0x80.
+func AppendString[T string | []byte](b []byte, s T) []byte {
+	if !quotable(s) {
+		b = append(b, '{')
+		b = strconv.AppendInt(b, int64(len(s)), 10)
+		b = append(b, "}\r\n"...)
+		start := len(b)
+		b = append(b, s...)
+		replaceNULs(b[start:])
+		return b
+	}
+	b = append(b, '"')
+	for i := range len(s) {
+		if s[i] == '"' || s[i] == '\\' {
+			b = append(b, '\\')
+		}
+		b = append(b, s[i])
+	}
+	return append(b, '"')
+}
+
+func quotable[T string | []byte](s T) bool {
+	if len(s) > maxQuoted {
+		return false
+	}
+	for i := range len(s) {
+		if s[i] < ' ' && s[i] != '\t' || s[i] >= 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// AppendNString appends s as AppendString does, or NIL if s is nil.
+func AppendNString(b, s []byte) []byte {
+	if s == nil {
+		return append(b, "NIL"...)
+	}
+	return AppendString(b, s)
+}
+
+// AppendAString appends s as an atom if it can be one.
+func AppendAString(b []byte, s string) []byte {
+	if s == "" || strings.EqualFold(s, "NIL") {
+		return AppendString(b, s)
+	}
+	for i := range len(s) {
+		if !isAStringChar(s[i]) {
+			return AppendString(b, s)
+		}
+	}
+	return append(b, s...)
+}
+
+// AppendMailbox appends a mailbox name, given in UTF-8, in modified UTF-7.
+func AppendMailbox(b []byte, name string) []byte {
+	if strings.IndexFunc(name, isShifted) >= 0 || strings.IndexByte(name, '&') >= 0 {
+		name = EncodeMailbox(name)
+	}
+	return AppendAString(b, name)
+}
+
+// AppendFlags appends a parenthesized list. A keyword that cannot be an atom, as other programs may have left in a mailbox,
+// is passed over.
+func AppendFlags(b []byte, flags []Flag) []byte {
+	b = append(b, '(')
+	start := len(b)
+	for _, flag := range flags {
+		if !flag.valid() {
+			continue
+		}
+		if len(b) > start {
+			b = append(b, ' ')
+		}
+		b = append(b, flag...)
+	}
+	return append(b, ')')
+}
+
+func (f Flag) valid() bool {
+	if f == `\*` { // of PERMANENTFLAGS
+		return true
+	}
+	name := strings.TrimPrefix(string(f), `\`)
+	for i := range len(name) {
+		if !isAtomChar(name[i]) {
+			return false
+		}
+	}
+	return name != ""
+}
+
+// AppendDateTime appends a quoted date-time (RFC 3501 §9).
+func AppendDateTime(b []byte, t time.Time) []byte {
+	b = append(b, '"')
+	b = t.AppendFormat(b, dateTimeLayout)
+	return append(b, '"')
+}
+
+func appendUint(b []byte, n uint64) []byte { return strconv.AppendUint(b, n, 10) }
+
+// replaceNULs does what Dovecot does to a message that has some.
+func replaceNULs(b []byte) {
+	for {
+		i := bytes.IndexByte(b, 0)
+		if i < 0 {
+			return
+		}
+		b[i] = 0x80
+		b = b[i+1:]
+	}
+}

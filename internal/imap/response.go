@@ -1,0 +1,331 @@
+package imap
+
+import (
+	"io"
+	"strconv"
+	"time"
+)
+
+// Code is a response code without its brackets (RFC 3501 §7.1, 5530).
+type Code string
+
+// Response codes without arguments.
+const (
+	CodeAlert                Code = "ALERT"
+	CodeAlreadyExists        Code = "ALREADYEXISTS"
+	CodeAuthenticationFailed Code = "AUTHENTICATIONFAILED"
+	CodeBadCharset           Code = "BADCHARSET (US-ASCII UTF-8)"
+	CodeCannot               Code = "CANNOT"
+	CodeClosed               Code = "CLOSED"
+	CodeCompressionActive    Code = "COMPRESSIONACTIVE"
+	CodeInUse                Code = "INUSE"
+	CodeLimit                Code = "LIMIT"
+	CodeNonExistent          Code = "NONEXISTENT"
+	CodeNoPerm               Code = "NOPERM"
+	CodeOverQuota            Code = "OVERQUOTA"
+	CodeParse                Code = "PARSE"
+	CodePrivacyRequired      Code = "PRIVACYREQUIRED"
+	CodeReadOnly             Code = "READ-ONLY"
+	CodeReadWrite            Code = "READ-WRITE"
+	CodeServerBug            Code = "SERVERBUG"
+	CodeTooBig               Code = "TOOBIG"
+	CodeTryCreate            Code = "TRYCREATE"
+	CodeUnavailable          Code = "UNAVAILABLE"
+)
+
+func codeNumber(name string, n uint64) Code { return Code(appendUint([]byte(name+" "), n)) }
+
+// CodeUIDNext, CodeUIDValidity, CodeUnseen and CodeHighestModSeq are of SELECT.
+func CodeUIDNext(n uint32) Code       { return codeNumber("UIDNEXT", uint64(n)) }
+func CodeUIDValidity(n uint32) Code   { return codeNumber("UIDVALIDITY", uint64(n)) }
+func CodeUnseen(seq uint32) Code      { return codeNumber("UNSEEN", uint64(seq)) }
+func CodeHighestModSeq(n uint64) Code { return codeNumber("HIGHESTMODSEQ", n) }
+
+// CodePermanentFlags says which flags can be changed; keywords says that new ones can be made.
+func CodePermanentFlags(flags []Flag, keywords bool) Code {
+	if keywords {
+		flags = append(flags[:len(flags):len(flags)], `\*`)
+	}
+	return Code(AppendFlags([]byte("PERMANENTFLAGS "), flags))
+}
+
+// CodeAppendUID is where an APPEND went (RFC 4315 §3).
+func CodeAppendUID(uidValidity, uid uint32) Code {
+	return Code(appendUint(append(appendUint([]byte("APPENDUID "), uint64(uidValidity)), ' '), uint64(uid)))
+}
+
+// CodeCopyUID is where a COPY or MOVE went; from and to have as many UIDs, in corresponding order.
+func CodeCopyUID(uidValidity uint32, from, to Set) Code {
+	b := append(appendUint([]byte("COPYUID "), uint64(uidValidity)), ' ')
+	return Code(to.Append(append(from.Append(b), ' ')))
+}
+
+// CodeCapability is the capabilities as a code, to spare the client a command.
+func CodeCapability(capabilities []string) Code {
+	return Code(appendWords([]byte("CAPABILITY"), capabilities))
+}
+
+func appendWords(b []byte, words []string) []byte {
+	for _, word := range words {
+		b = append(append(b, ' '), word...)
+	}
+	return b
+}
+
+func (w *Writer) line(b []byte) { w.add(append(b, "\r\n"...)) }
+
+// Capability writes the untagged CAPABILITY.
+func (w *Writer) Capability(capabilities []string) {
+	w.line(appendWords(append(w.buf, "* CAPABILITY"...), capabilities))
+}
+
+// Enabled writes what an ENABLE enabled, possibly nothing.
+func (w *Writer) Enabled(capabilities []string) {
+	w.line(appendWords(append(w.buf, "* ENABLED"...), capabilities))
+}
+
+// Exists, Recent and Expunge write the size of the mailbox and what changes it.
+func (w *Writer) Exists(n uint32)    { w.count(n, " EXISTS") }
+func (w *Writer) Recent(n uint32)    { w.count(n, " RECENT") }
+func (w *Writer) Expunge(seq uint32) { w.count(seq, " EXPUNGE") }
+
+func (w *Writer) count(n uint32, what string) {
+	b := appendUint(append(w.buf, "* "...), uint64(n))
+	w.line(append(b, what...))
+}
+
+// Vanished writes the UIDs of messages that are gone (RFC 7162 §3.2.10); earlier says that a client asked for them.
+func (w *Writer) Vanished(earlier bool, uids Set) {
+	b := append(w.buf, "* VANISHED "...)
+	if earlier {
+		b = append(b, "(EARLIER) "...)
+	}
+	w.line(uids.Append(b))
+}
+
+// Flags writes the flags of the mailbox.
+func (w *Writer) Flags(flags []Flag) { w.line(AppendFlags(append(w.buf, "* FLAGS "...), flags)) }
+
+// ListData is a line of LIST or LSUB.
+type ListData struct {
+	LSub       bool
+	Attrs      []MailboxAttr
+	Delimiter  byte // 0 = none
+	Mailbox    string
+	Subscribed bool // there are subscribed mailboxes below (CHILDINFO, RFC 5258 §3.5)
+}
+
+// List writes a line of LIST or LSUB.
+func (w *Writer) List(l *ListData) {
+	b := append(w.buf, "* LIST ("...)
+	if l.LSub {
+		b = append(w.buf, "* LSUB ("...)
+	}
+	for i, attr := range l.Attrs {
+		if i > 0 {
+			b = append(b, ' ')
+		}
+		b = append(b, attr...)
+	}
+	b = append(appendDelimiter(append(b, ") "...), l.Delimiter), ' ')
+	b = AppendMailbox(b, l.Mailbox)
+	if l.Subscribed {
+		b = append(b, ` ("CHILDINFO" ("SUBSCRIBED"))`...)
+	}
+	w.line(b)
+}
+
+func appendDelimiter(b []byte, delimiter byte) []byte {
+	if delimiter == 0 {
+		return append(b, "NIL"...)
+	}
+	return AppendString(b, []byte{delimiter})
+}
+
+// NamespaceData is a prefix and its hierarchy delimiter (RFC 2342).
+type NamespaceData struct {
+	Prefix    string
+	Delimiter byte
+}
+
+// Namespace writes the personal namespaces, those of other users, and the shared ones.
+func (w *Writer) Namespace(personal, others, shared []NamespaceData) {
+	b := append(w.buf, "* NAMESPACE"...)
+	for _, spaces := range [...][]NamespaceData{personal, others, shared} {
+		if len(spaces) == 0 {
+			b = append(b, " NIL"...)
+			continue
+		}
+		b = append(b, " ("...)
+		for _, space := range spaces {
+			b = AppendString(append(b, '('), EncodeMailbox(space.Prefix))
+			b = append(appendDelimiter(append(b, ' '), space.Delimiter), ')')
+		}
+		b = append(b, ')')
+	}
+	w.line(b)
+}
+
+// ID writes what the server says of itself; NIL if that is nothing.
+func (w *Writer) ID(params []IDParam) {
+	b := append(w.buf, "* ID "...)
+	if len(params) == 0 {
+		w.line(append(b, "NIL"...))
+		return
+	}
+	for i, param := range params {
+		b = append(b, "( "[min(i, 1)])
+		b = append(AppendString(b, param.Key), ' ')
+		if !param.Valid {
+			b = append(b, "NIL"...)
+			continue
+		}
+		b = AppendString(b, param.Value)
+	}
+	w.line(append(b, ')'))
+}
+
+// StatusData is the state of a mailbox.
+type StatusData struct {
+	Messages, Recent, UIDNext, UIDValidity, Unseen, Deleted uint32
+	Size, HighestModSeq                                     uint64
+}
+
+func (d *StatusData) value(item StatusItems) uint64 {
+	switch item {
+	case StatusMessages:
+		return uint64(d.Messages)
+	case StatusRecent:
+		return uint64(d.Recent)
+	case StatusUIDNext:
+		return uint64(d.UIDNext)
+	case StatusUIDValidity:
+		return uint64(d.UIDValidity)
+	case StatusUnseen:
+		return uint64(d.Unseen)
+	case StatusDeleted:
+		return uint64(d.Deleted)
+	case StatusSize:
+		return d.Size
+	}
+	return d.HighestModSeq
+}
+
+// Status writes the items of STATUS that were asked for.
+func (w *Writer) Status(mailbox string, items StatusItems, data *StatusData) {
+	b := AppendMailbox(append(w.buf, "* STATUS "...), mailbox)
+	b = append(b, " ("...)
+	start := len(b)
+	for _, s := range statusNames {
+		if items&s.item == 0 {
+			continue
+		}
+		if len(b) > start {
+			b = append(b, ' ')
+		}
+		b = append(append(b, s.name...), ' ')
+		b = appendUint(b, data.value(s.item))
+	}
+	w.line(append(b, ')'))
+}
+
+// Search writes the numbers of a resolved set, one by one.
+func (w *Writer) Search(found Set) {
+	w.Raw([]byte("* SEARCH"))
+	for _, r := range found {
+		for n := uint64(r.Start); n <= uint64(r.Stop); n++ {
+			w.add(appendUint(append(w.buf, ' '), n))
+		}
+	}
+	w.line(w.buf)
+}
+
+// ESearch writes the result of an extended SEARCH (RFC 4731): found is a resolved set.
+func (w *Writer) ESearch(tag string, uid bool, options SearchReturn, found Set) {
+	b := append(w.buf, "* ESEARCH (TAG "...)
+	b = append(AppendString(b, tag), ')')
+	if uid {
+		b = append(b, " UID"...)
+	}
+	if len(found) > 0 && options&ReturnMin != 0 {
+		b = appendUint(append(b, " MIN "...), uint64(found[0].Start))
+	}
+	if len(found) > 0 && options&ReturnMax != 0 {
+		b = appendUint(append(b, " MAX "...), uint64(found[len(found)-1].Stop))
+	}
+	if options&ReturnCount != 0 {
+		b = appendUint(append(b, " COUNT "...), found.Len())
+	}
+	if len(found) > 0 && options&ReturnAll != 0 {
+		b = found.Append(append(b, " ALL "...))
+	}
+	w.line(b)
+}
+
+// BeginFetch opens the response for a message; data items follow in any order, then EndFetch.
+func (w *Writer) BeginFetch(seq uint32) {
+	b := appendUint(append(w.buf, "* "...), uint64(seq))
+	w.add(append(b, " FETCH ("...))
+	w.first = true
+}
+
+// EndFetch closes the response.
+func (w *Writer) EndFetch() { w.line(append(w.buf, ')')) }
+
+// item appends the name of a data item and a space.
+func (w *Writer) item(name string) []byte {
+	b := append(w.space(), name...)
+	return append(b, ' ')
+}
+
+func (w *Writer) space() []byte {
+	if w.first {
+		w.first = false
+		return w.buf
+	}
+	return append(w.buf, ' ')
+}
+
+// FetchUID writes a data item.
+func (w *Writer) FetchUID(uid uint32) { w.add(appendUint(w.item("UID"), uint64(uid))) }
+
+// FetchFlags writes a data item.
+func (w *Writer) FetchFlags(flags []Flag) { w.add(AppendFlags(w.item("FLAGS"), flags)) }
+
+// FetchSize writes RFC822.SIZE, which counts every line end as CRLF.
+func (w *Writer) FetchSize(size int64) { w.add(strconv.AppendInt(w.item("RFC822.SIZE"), size, 10)) }
+
+// FetchInternalDate writes a data item.
+func (w *Writer) FetchInternalDate(t time.Time) { w.add(AppendDateTime(w.item("INTERNALDATE"), t)) }
+
+// FetchModSeq writes a data item (RFC 7162).
+func (w *Writer) FetchModSeq(n uint64) {
+	w.add(append(appendUint(append(w.item("MODSEQ"), '('), n), ')'))
+}
+
+// FetchWire writes a data item whose value is in wire form: ENVELOPE, BODY, BODYSTRUCTURE.
+func (w *Writer) FetchWire(attr FetchAttr, wire []byte) {
+	w.add(append(w.item(fetchNames[attr]), wire...))
+}
+
+// FetchText writes octets of the message that are in memory; nil is NIL, a part that is not there.
+func (w *Writer) FetchText(item *FetchItem, text []byte) {
+	b := append(item.AppendName(w.space()), ' ')
+	if text == nil {
+		w.add(append(b, "NIL"...))
+		return
+	}
+	b = appendUint(append(b, '{'), uint64(len(text)))
+	w.add(append(b, "}\r\n"...))
+	start := len(w.buf)
+	b = append(w.buf, text...)
+	replaceNULs(b[start:])
+	w.add(b)
+}
+
+// FetchLiteral writes size octets of the message from src. If src fails or ends before, nothing more can be said: the
+// error stays in the Writer.
+func (w *Writer) FetchLiteral(item *FetchItem, size int64, src io.Reader) {
+	w.add(append(item.AppendName(w.space()), ' '))
+	w.copyLiteral(size, src)
+}

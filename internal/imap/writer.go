@@ -1,0 +1,139 @@
+package imap
+
+import (
+	"errors"
+	"io"
+	"slices"
+)
+
+// ErrShort is a literal whose source ended before its announced size. The peer takes what follows for the rest of it, so
+// the connection can only be closed.
+var ErrShort = errors.New("literal shorter than announced")
+
+const (
+	writeSize = 64 << 10 // what is written at once when there is much
+	keepSize  = 4 << 10  // what a connection holds of its output while there is nothing to say
+
+	maxIdleReads = 100 // reads in a row that bring nothing
+)
+
+// Writer collects responses and sends them in large writes: when there is much, and when Flush is called. An error stays;
+// Flush and Err return it, and what is written after it is dropped. A Writer is for one goroutine at a time.
+type Writer struct {
+	w     io.Writer
+	buf   []byte
+	err   error
+	first bool // of the data items of a FETCH
+}
+
+// NewWriter returns a Writer that holds no buffer until it is used.
+func NewWriter(w io.Writer) *Writer { return &Writer{w: w} }
+
+// Err is the error of an earlier write.
+func (w *Writer) Err() error { return w.err }
+
+// Flush sends all that is still buffered.
+func (w *Writer) Flush() error {
+	w.send()
+	if cap(w.buf) > keepSize {
+		w.buf = nil
+	}
+	return w.err
+}
+
+func (w *Writer) send() {
+	if len(w.buf) > 0 && w.err == nil {
+		_, w.err = w.w.Write(w.buf)
+	}
+	w.buf = w.buf[:0]
+}
+
+// add takes the buffer with something appended.
+func (w *Writer) add(b []byte) {
+	if w.buf = b; len(b) >= writeSize {
+		w.send()
+	}
+}
+
+// Raw writes wire text of the caller's: whole responses, or within BeginFetch and EndFetch after a Name.
+func (w *Writer) Raw(text []byte) { w.add(append(w.buf, text...)) }
+
+// Tagged ends a command: "tag OK [code] text". The code may be empty.
+func (w *Writer) Tagged(tag string, cond Condition, code Code, text string) {
+	b := append(w.buf, tag...)
+	b = append(b, ' ')
+	b = append(b, cond...)
+	b = append(b, ' ')
+	if code != "" {
+		b = append(b, '[')
+		b = appendText(b, string(code))
+		b = append(b, "] "...)
+	}
+	w.add(append(appendText(b, text), "\r\n"...))
+}
+
+// Untagged writes a status response that ends no command.
+func (w *Writer) Untagged(cond Condition, code Code, text string) { w.Tagged("*", cond, code, text) }
+
+// Refuse answers a command that could not be read.
+func (w *Writer) Refuse(e *CommandError) { w.Tagged(e.Tag, e.Status, e.Code, e.Text) }
+
+// Continue sends "+ text" and all before it (RFC 3501 §7.5).
+func (w *Writer) Continue(text string) error {
+	b := append(w.buf, "+ "...)
+	w.add(append(appendText(b, text), "\r\n"...))
+	return w.Flush()
+}
+
+// appendText appends the human part of a response, which may quote what others wrote, as one line; without any there is at
+// least a dot.
+func appendText(b []byte, text string) []byte {
+	if text == "" {
+		return append(b, '.')
+	}
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c >= 0x7f {
+			b = append(b, '?')
+		} else {
+			b = append(b, c)
+		}
+	}
+	return b
+}
+
+// copyLiteral writes {size} and as many octets of src.
+func (w *Writer) copyLiteral(size int64, src io.Reader) {
+	b := append(w.buf, '{')
+	b = appendUint(b, uint64(size))
+	w.add(append(b, "}\r\n"...))
+	w.buf = slices.Grow(w.buf, int(min(size, writeSize)))
+	for idle := 0; size > 0 && w.err == nil; idle++ {
+		if len(w.buf) == cap(w.buf) {
+			w.send()
+		}
+		room := w.buf[len(w.buf):cap(w.buf)]
+		room = room[:min(int64(len(room)), size)]
+		n, err := src.Read(room)
+		size -= int64(n)
+		replaceNULs(room[:n])
+		w.buf = w.buf[:len(w.buf)+n]
+		if n > 0 {
+			idle = 0
+		} else if err == nil && idle == maxIdleReads {
+			err = io.ErrNoProgress
+		}
+		if err != nil && size > 0 {
+			w.fail(err)
+		}
+	}
+	w.add(w.buf)
+}
+
+func (w *Writer) fail(err error) {
+	if err == io.EOF {
+		err = ErrShort
+	}
+	if w.err == nil {
+		w.err = err
+	}
+}

@@ -1,0 +1,257 @@
+package mailstore
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"postrider/internal/fault"
+)
+
+// uniqueName is a base name as maildir(5) wants it, without the sizes.
+func uniqueName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "localhost"
+	}
+	now := time.Now()
+	return fmt.Sprintf("%d.M%dP%dQ%dR%s.%s", now.Unix(), now.Nanosecond()/1000, os.Getpid(), uniqueCount.Add(1),
+		rand.Text()[:8], hostEscapes.Replace(host))
+}
+
+var (
+	uniqueCount atomic.Uint64
+	hostEscapes = strings.NewReplacer("/", `\057`, ":", `\072`, ",", `\054`)
+)
+
+// Append collects messages for one folder, that get their UIDs together. It is not safe for concurrent use.
+type Append struct {
+	folder *folder
+	drafts []*NewMessage
+}
+
+// NewMessage is a message on its way into a folder, in tmp until Commit.
+type NewMessage struct {
+	folder   *folder
+	file     *os.File
+	tmp      string
+	flags    Flags
+	keywords []string
+	date     time.Time
+	base     string // once it is closed
+	size     int64
+	wire     int64
+	cr       bool // a CR is kept back
+	last     byte
+	err      error
+}
+
+// Append begins to append to a folder.
+func (s *Store) Append(name string) (*Append, error) {
+	f, err := s.openFolder(name)
+	if err != nil {
+		return nil, err
+	}
+	return &Append{folder: f}, nil
+}
+
+// Create begins the next message; a zero date is now.
+func (a *Append) Create(flags Flags, keywords []string, date time.Time) (*NewMessage, error) {
+	for _, k := range keywords {
+		if !validKeyword(k) {
+			return nil, fmt.Errorf("append: %w: %.60q", ErrKeyword, k)
+		}
+	}
+	if date.IsZero() {
+		date = time.Now()
+	}
+	m := &NewMessage{folder: a.folder, flags: flags, keywords: keywords, date: date, base: uniqueName()}
+	m.tmp = a.folder.path("tmp/" + m.base)
+	f, err := os.OpenFile(m.tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("append: %w", ErrNoFolder)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("append: %w", diskError(err))
+	}
+	m.file = f
+	a.drafts = append(a.drafts, m)
+	return m, nil
+}
+
+// Write takes the next octets as the client sent them; CRLF is stored as LF. Writes should be large.
+func (m *NewMessage) Write(p []byte) (int, error) {
+	if m.err != nil {
+		return 0, m.err
+	}
+	m.store(m.convert(make([]byte, 0, len(p)+1), p))
+	if m.err != nil {
+		return 0, m.err
+	}
+	return len(p), nil
+}
+
+func (m *NewMessage) store(b []byte) {
+	if _, err := m.file.Write(b); err != nil {
+		m.err = fmt.Errorf("append: %w", diskError(err))
+	}
+}
+
+// convert appends p with LF line ends to dst and counts both sizes.
+func (m *NewMessage) convert(dst, p []byte) []byte {
+	for len(p) > 0 {
+		line, end := p, bytes.IndexByte(p, '\n')
+		if end >= 0 {
+			line, p = p[:end], p[end+1:]
+		} else {
+			p = nil
+		}
+		if m.cr && len(line) > 0 {
+			dst, m.cr, m.last = append(dst, '\r'), false, '\r'
+		}
+		if n := len(line); n > 0 && line[n-1] == '\r' {
+			line, m.cr = line[:n-1], true
+		}
+		if n := len(line); n > 0 {
+			dst, m.last = append(dst, line...), line[n-1]
+		}
+		if end >= 0 {
+			if m.last != '\r' {
+				m.wire++
+			}
+			dst, m.cr, m.last = append(dst, '\n'), false, '\n'
+		}
+	}
+	m.size += int64(len(dst))
+	m.wire += int64(len(dst))
+	return dst
+}
+
+// finish makes the file durable under its name in tmp.
+func (m *NewMessage) finish() error {
+	if m.cr && m.err == nil {
+		m.cr = false
+		m.size, m.wire = m.size+1, m.wire+1
+		m.store([]byte{'\r'})
+	}
+	if m.err != nil {
+		return m.err
+	}
+	t := unix.NsecToTimeval(m.date.UnixNano())
+	if err := unix.Futimes(int(m.file.Fd()), []unix.Timeval{t, t}); err != nil {
+		return os.NewSyscallError("utimes", err)
+	}
+	if err := m.file.Sync(); err != nil {
+		return err
+	}
+	m.base += ",S=" + strconv.FormatInt(m.size, 10) + ",W=" + strconv.FormatInt(m.wire, 10)
+	return nil
+}
+
+// Commit puts all messages into the folder, or none, and returns their UIDs. When it returns without an error they survive
+// a power cut.
+func (a *Append) Commit(ctx context.Context) (validity uint32, uids []uint32, err error) {
+	for _, m := range a.drafts {
+		if err := m.finish(); err != nil {
+			return 0, nil, fmt.Errorf("append: %w", diskError(err))
+		}
+	}
+	fault.Point("mailstore.append-written")
+	validity, uids, err = a.folder.insert(ctx, func(lock *folderLock) (names []string, err error) {
+		for _, m := range a.drafts {
+			lock.touch()
+			set, err := a.folder.letters(ctx, m.keywords, true)
+			if err != nil {
+				return names, err
+			}
+			name := withInfo(m.base, m.flags, set)
+			if err := os.Rename(m.tmp, a.folder.path("cur/"+name)); err != nil {
+				return names, err
+			}
+			names = append(names, name)
+			m.tmp = ""
+		}
+		return names, nil
+	})
+	return validity, uids, storeError("append", err)
+}
+
+// Close gives up what was not committed.
+func (a *Append) Close() {
+	for _, m := range a.drafts {
+		m.file.Close()
+		if m.tmp != "" {
+			os.Remove(m.tmp) // if it stays, cleaning tmp takes it
+		}
+	}
+	a.drafts = nil
+	a.folder.store.closeFolder(a.folder)
+}
+
+// insert puts files into cur under the lock, makes their names durable and gives them UIDs. If that fails they are removed
+// again. place returns the names that it made, also beside an error.
+func (f *folder) insert(ctx context.Context, place func(*folderLock) ([]string, error)) (validity uint32, uids []uint32, err error) {
+	if err := f.begin(ctx); err != nil {
+		return 0, nil, err
+	}
+	defer f.end()
+	if err := f.check(); err != nil {
+		return 0, nil, err
+	}
+	lock, err := f.lock(ctx)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer lock.release()
+	if err := lock.mayWrite(); err != nil {
+		return 0, nil, err
+	}
+	if _, err := f.settle(lock, false); err != nil && !errors.Is(err, ErrReset) {
+		return 0, nil, err
+	}
+	if f.list == nil || f.cur == nil {
+		return 0, nil, ErrReset
+	}
+	before, errStat := statID(f.path("cur"))
+	names, err := place(lock)
+	if err == nil {
+		fault.Point("mailstore.append-renamed")
+		err = syncDir(f.path("cur"))
+	}
+	var bases []string
+	for _, name := range names {
+		bases = append(bases, baseOf(name))
+	}
+	if err == nil {
+		err = f.record(lock, bases)
+	}
+	if err != nil {
+		f.takeBack(names)
+		return 0, nil, err
+	}
+	for i, base := range bases {
+		f.cur[base] = names[i]
+		uids = append(uids, f.uid(base))
+	}
+	f.noteCur(before, errStat)
+	f.publish()
+	return f.list.validity, uids, nil
+}
+
+// takeBack removes what was put into cur and got no UID.
+func (f *folder) takeBack(names []string) {
+	for _, name := range names {
+		os.Remove(f.path("cur/" + name)) // if it stays it is a message too many, not one too few
+	}
+	f.curStamp = Stamp{}
+}

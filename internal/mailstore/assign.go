@@ -1,0 +1,79 @@
+package mailstore
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// assign gives UIDs to the files that have none, in the order of their arrival, and writes them down first.
+func (f *folder) assign(lock *folderLock) error {
+	var bases []string
+	for _, names := range []map[string]string{f.new, f.cur} {
+		for base := range names {
+			if f.uid(base) == 0 {
+				bases = append(bases, base)
+			}
+		}
+	}
+	slices.SortFunc(bases, byArrival)
+	return f.record(lock, bases)
+}
+
+// record gives UIDs to base names and makes that durable.
+func (f *folder) record(lock *folderLock, bases []string) error {
+	if len(bases) == 0 && !f.list.damaged && f.list.version == 3 && len(f.gone) <= len(f.list.records)/2+100 {
+		return nil
+	}
+	if err := lock.mayWrite(); err != nil {
+		return err
+	}
+	if uint64(f.list.next)+uint64(len(bases)) > maxUID {
+		return fmt.Errorf("assign UIDs: there are none left under UIDVALIDITY %d", f.list.validity)
+	}
+	records := make([]record, len(bases))
+	for i, base := range bases {
+		records[i] = record{uid: f.list.next + uint32(i), base: base}
+	}
+	if f.list.appendable() && len(f.gone) <= len(f.list.records)/2+100 {
+		if err := f.list.append(f.path(uidlistFile), records); err != nil {
+			return fmt.Errorf("append to uidlist: %w: %w", ErrUnwritable, diskError(err))
+		}
+		return nil
+	}
+	list := &uidfile{uidlist: f.list.with(records, func(r record) bool { return f.counts(r) })}
+	if err := list.rewrite(f.dir); err != nil {
+		return fmt.Errorf("write uidlist: %w: %w", ErrUnwritable, diskError(err))
+	}
+	f.list, f.gone = list, make(map[uint32]bool)
+	return nil
+}
+
+// with is a copy of the list with the records for which keep says yes and with more; the UIDs of the others stay used.
+func (l *uidlist) with(more []record, keep func(record) bool) *uidlist {
+	c := *l
+	c.records = make([]record, 0, len(l.records)+len(more))
+	c.uids = make(map[string]uint32, cap(c.records))
+	for _, r := range l.records {
+		if keep(r) {
+			c.add(r)
+		}
+	}
+	for _, r := range more {
+		c.add(r)
+	}
+	return &c
+}
+
+// byArrival orders names by the seconds that they begin with.
+func byArrival(a, b string) int {
+	return cmp.Or(cmp.Compare(arrival(a), arrival(b)), cmp.Compare(a, b))
+}
+
+func arrival(base string) int64 {
+	seconds, _, _ := strings.Cut(base, ".")
+	n, _ := strconv.ParseInt(seconds, 10, 64)
+	return n
+}

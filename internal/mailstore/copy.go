@@ -1,0 +1,142 @@
+package mailstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// Copied says which UIDs a COPY or MOVE made, in the order of the source.
+type Copied struct {
+	UIDValidity uint32 // of the destination
+	From, To    []uint32
+}
+
+// Copy puts messages of the view into a folder, all or none; they share the file's blocks where the filesystem can link.
+func (b *Mailbox) Copy(ctx context.Context, msgs []*Message, to string) (Copied, error) {
+	c, _, err := b.copy(ctx, msgs, to)
+	return c, storeError("copy", err)
+}
+
+// Move copies messages and then removes them. If it fails in between they are in both folders.
+func (b *Mailbox) Move(ctx context.Context, msgs []*Message, to string) (Copied, error) {
+	if b.readOnly {
+		return Copied{}, ErrReadOnly
+	}
+	c, copied, err := b.copy(ctx, msgs, to)
+	if err != nil {
+		return c, storeError("move", err)
+	}
+	return c, b.Expunge(ctx, copied)
+}
+
+func (b *Mailbox) copy(ctx context.Context, msgs []*Message, to string) (c Copied, copied []*Message, err error) {
+	dst, err := b.folder.store.openFolder(to)
+	if err != nil {
+		return Copied{}, nil, err
+	}
+	defer b.folder.store.closeFolder(dst)
+	sources := b.sources(msgs)
+	c.UIDValidity, c.To, err = dst.insert(ctx, func(lock *folderLock) (names []string, err error) {
+		for _, s := range sources {
+			lock.touch()
+			set, err := dst.letters(ctx, s.keywords, true)
+			if err != nil {
+				return names, err
+			}
+			name := withInfo(uniqueName()+sizeSuffix(s.Base()), s.Flags, set)
+			err = b.link(ctx, s.Message, dst, name)
+			if errors.Is(err, ErrExpunged) {
+				continue // RFC 3501 lets another session expunge it before us
+			}
+			if err != nil {
+				return names, err
+			}
+			names = append(names, name)
+			copied = append(copied, s.Message)
+		}
+		return names, nil
+	})
+	if err != nil {
+		return Copied{}, nil, err
+	}
+	for _, m := range copied {
+		c.From = append(c.From, m.UID)
+	}
+	return c, copied, nil
+}
+
+// source is a message with the names of its keywords.
+type source struct {
+	*Message
+	keywords []string
+}
+
+func (b *Mailbox) sources(msgs []*Message) (list []source) {
+	names := &b.state.Keywords
+	if s := b.folder.published.Load(); s != nil {
+		names = &s.Keywords
+	}
+	for _, m := range msgs {
+		m = b.current(m)
+		list = append(list, source{m, names.names(m.Keywords)})
+	}
+	return list
+}
+
+// link gives a message's file a second name, or makes a durable copy where the filesystem cannot.
+func (b *Mailbox) link(ctx context.Context, m *Message, dst *folder, name string) error {
+	path := b.folder.filePath(m)
+	for range maxTries {
+		err := os.Link(path, dst.path("cur/"+name))
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, unix.EXDEV), errors.Is(err, unix.EPERM), errors.Is(err, unix.EMLINK), errors.Is(err, unix.ENOTSUP):
+			return b.copyBytes(path, dst, name)
+		case !errors.Is(err, fs.ErrNotExist):
+			return err
+		}
+		if path, err = b.folder.findName(m.Base()); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: others rename a message", ErrLocked)
+}
+
+func (b *Mailbox) copyBytes(path string, dst *folder, name string) (err error) {
+	in, info, err := openRegular(path, os.O_RDONLY)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	tmp := dst.path("tmp/" + baseOf(name))
+	out, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if errClose := out.Close(); err == nil {
+			err = errClose
+		}
+		if err == nil {
+			err = os.Rename(tmp, dst.path("cur/"+name))
+		}
+		if err != nil {
+			os.Remove(tmp)
+		}
+	}()
+	if _, err := io.Copy(out, in); err != nil {
+		return err
+	}
+	t := unix.NsecToTimeval(info.ModTime().UnixNano())
+	if err := unix.Futimes(int(out.Fd()), []unix.Timeval{t, t}); err != nil {
+		return os.NewSyscallError("utimes", err)
+	}
+	return out.Sync()
+}

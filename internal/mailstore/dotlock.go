@@ -1,0 +1,200 @@
+package mailstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	staleLock = 120 * time.Second // a dotlock that nobody touched for so long may be broken
+	touchLock = 10 * time.Second  // how often its holder touches it
+	maxWait   = 100 * time.Millisecond
+)
+
+// dotlock is a file that exists while its maker works, as Dovecot's.
+type dotlock struct {
+	path    string
+	file    *os.File
+	touched time.Time
+}
+
+// takeDotlock makes path, waiting for another's at most until timeout. One is stale when it has not changed for 120 s while
+// we looked, or when its maker's process on this host has ended.
+func takeDotlock(ctx context.Context, path string, timeout time.Duration) (*dotlock, error) {
+	deadline := time.Now().Add(timeout)
+	var seen fileID
+	var since time.Time
+	for wait := time.Millisecond; ; wait = min(2*wait, maxWait) {
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o600)
+		if err == nil {
+			return &dotlock{path: path, file: f, touched: time.Now()}, nil
+		}
+		if !errors.Is(err, fs.ErrExist) {
+			return nil, err
+		}
+		id, err := statID(path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			wait = time.Millisecond / 2
+		case err != nil:
+			return nil, err
+		case id != seen:
+			seen, since = id, time.Now()
+			fallthrough
+		default:
+			if (time.Since(since) > staleLock || ownerDead(path)) && breakLock(path, id) {
+				wait = time.Millisecond / 2
+			}
+		}
+		if time.Now().After(deadline) {
+			return nil, fmt.Errorf("%w: %s", ErrLocked, path)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(wait):
+		}
+	}
+}
+
+// breakLock removes a lock if it is still the one that was looked at.
+func breakLock(path string, id fileID) bool {
+	now, err := statID(path)
+	return err == nil && now == id && os.Remove(path) == nil
+}
+
+// ownerDead reads "pid:host", which Dovecot and we write into a lock of the uidlist.
+func ownerDead(path string) bool {
+	f, _, err := openRegular(path, os.O_RDONLY)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	var b [512]byte
+	n, _ := io.ReadFull(f, b[:])
+	pid, host, ok := strings.Cut(strings.TrimSpace(string(b[:n])), ":")
+	own, err := os.Hostname()
+	if !ok || err != nil || host != own {
+		return false
+	}
+	id, err := strconv.Atoi(pid)
+	return err == nil && id > 1 && unix.Kill(id, 0) == unix.ESRCH
+}
+
+// sign writes who holds the lock into it.
+func (l *dotlock) sign() error {
+	host, err := os.Hostname()
+	if err == nil {
+		_, err = fmt.Fprintf(l.file, "%d:%s", os.Getpid(), host)
+	}
+	return err
+}
+
+// touch keeps the lock from looking stale during long work; it is cheap to call.
+func (l *dotlock) touch() {
+	if now := time.Now(); now.Sub(l.touched) > touchLock {
+		l.touched = now
+		unix.Futimes(int(l.file.Fd()), nil) // the worst is that it looks stale
+	}
+}
+
+// ours says whether the lock was not broken by another meanwhile.
+func (l *dotlock) ours() bool {
+	at, err := os.Lstat(l.path)
+	if err != nil {
+		return false
+	}
+	own, err := l.file.Stat()
+	return err == nil && os.SameFile(at, own)
+}
+
+// release removes the lock.
+func (l *dotlock) release() {
+	if l.ours() {
+		os.Remove(l.path) // if it stays, it is stale when this process has ended
+	}
+	l.file.Close()
+}
+
+// replace makes what was written into the lock file the contents of target, as Dovecot does with small files. The mtime
+// grows, so that a reader that compares times sees it.
+func (l *dotlock) replace(target, contents string) error {
+	defer l.file.Close()
+	err := func() error {
+		if _, err := l.file.WriteString(contents); err != nil {
+			return err
+		}
+		if err := growTime(l.file, target); err != nil {
+			return err
+		}
+		if err := l.file.Sync(); err != nil {
+			return err
+		}
+		if !l.ours() {
+			return fmt.Errorf("%w: %s was broken", ErrLocked, l.path)
+		}
+		return os.Rename(l.path, target)
+	}()
+	if err != nil && l.ours() {
+		os.Remove(l.path)
+	}
+	return err
+}
+
+// growTime sets f's mtime, in whole seconds, above that of the file that it will replace.
+func growTime(f *os.File, target string) error {
+	old, err := os.Lstat(target)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	if err != nil || info.ModTime().Unix() > old.ModTime().Unix() {
+		return err
+	}
+	t := unix.NsecToTimeval((old.ModTime().Unix() + 1) * int64(time.Second))
+	return os.NewSyscallError("utimes", unix.Futimes(int(f.Fd()), []unix.Timeval{t, t}))
+}
+
+// ownLock is an fcntl lock that only programs of this suite take, before the dotlock: it is free at once when its holder
+// ends. It belongs to the open file, so that it also holds between the sessions of one process.
+func ownLock(ctx context.Context, path string, timeout time.Duration) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	deadline := time.Now().Add(timeout)
+	lock := unix.Flock_t{Type: unix.F_WRLCK}
+	for wait := time.Millisecond; ; wait = min(2*wait, maxWait/4) {
+		err = unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &lock)
+		if err == nil {
+			return f, nil
+		}
+		if err != unix.EAGAIN && err != unix.EACCES && err != unix.EINTR {
+			break
+		}
+		if time.Now().After(deadline) {
+			err = ErrLocked
+			break
+		}
+		select {
+		case <-ctx.Done():
+			f.Close()
+			return nil, ctx.Err()
+		case <-time.After(wait):
+		}
+	}
+	f.Close()
+	return nil, fmt.Errorf("lock %s: %w", path, err)
+}

@@ -1,0 +1,173 @@
+package mailstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+)
+
+// FlagOp is what StoreFlags does.
+type FlagOp int
+
+const (
+	AddFlags FlagOp = iota
+	RemoveFlags
+	ReplaceFlags
+)
+
+// StoreFlags changes flags and keywords of messages of the view, and the view with them. It returns those that are still
+// there, as they are now. What it did before an error stays done. Nothing is synced: flags are not promised to survive a
+// power cut, as in Dovecot.
+func (b *Mailbox) StoreFlags(ctx context.Context, msgs []*Message, op FlagOp, flags Flags, keywords []string) ([]*Message, error) {
+	if b.readOnly {
+		return nil, ErrReadOnly
+	}
+	var set Keywords
+	err := b.change(ctx, func(lock *folderLock) (err error) {
+		if set, err = b.folder.letters(ctx, keywords, op != RemoveFlags); err != nil {
+			return err
+		}
+		named := b.folder.keywords.named()
+		return b.folder.eachFile(lock, msgs, func(path, name string) (string, error) {
+			f, k := parseInfo(name)
+			switch op {
+			case AddFlags:
+				f, k = f|flags, k|set
+			case RemoveFlags:
+				f, k = f&^flags, k&^set
+			case ReplaceFlags:
+				f, k = flags, k&^named|set
+			}
+			to := withInfo(name, f, k)
+			if path == b.folder.path("cur/"+to) {
+				return to, nil
+			}
+			return to, os.Rename(path, b.folder.path("cur/"+to))
+		})
+	})
+	return b.update(msgs), storeError("store flags", err)
+}
+
+// Expunge removes messages. The view still has them until the next Sync.
+func (b *Mailbox) Expunge(ctx context.Context, msgs []*Message) error {
+	if b.readOnly {
+		return ErrReadOnly
+	}
+	err := b.change(ctx, func(lock *folderLock) error {
+		return b.folder.eachFile(lock, msgs, func(path, _ string) (string, error) { return "", os.Remove(path) })
+	})
+	return storeError("expunge", err)
+}
+
+func storeError(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", op, diskError(err))
+}
+
+// change does something to the files of the folder, under its lock and from its present state.
+func (b *Mailbox) change(ctx context.Context, do func(*folderLock) error) error {
+	f := b.folder
+	if err := f.begin(ctx); err != nil {
+		return err
+	}
+	defer f.end()
+	if err := f.check(); err != nil {
+		return err
+	}
+	lock, err := f.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer lock.release()
+	if _, err := f.settle(lock, false); err != nil && !errors.Is(err, ErrUnwritable) {
+		return err
+	}
+	if f.state == nil || f.state.UIDValidity != b.state.UIDValidity {
+		return ErrReset
+	}
+	before, errStat := statID(f.path("cur"))
+	err = do(lock)
+	f.noteCur(before, errStat)
+	waits := f.dirty
+	f.publish()
+	f.dirty = waits // mail that has no UID yet
+	return err
+}
+
+// eachFile lets do rename or remove the files of messages; it returns the new name in cur, "" = removed. A message that is
+// gone is passed over; one that another program renames is looked for again.
+func (f *folder) eachFile(lock *folderLock, msgs []*Message, do func(path, name string) (string, error)) error {
+	for tries := 0; len(msgs) > 0; tries++ {
+		var lost []*Message
+		for _, m := range msgs {
+			lock.touch()
+			now := f.state.find(m.UID)
+			base := m.Base()
+			if now == nil || now.Base() != base {
+				continue
+			}
+			name, inNew := f.new[base]
+			path := f.path("new/" + name)
+			if n, inCur := f.cur[base]; inCur {
+				name, inNew, path = n, false, f.path("cur/"+n)
+			} else if !inNew {
+				continue
+			}
+			to, err := do(path, name)
+			if errors.Is(err, fs.ErrNotExist) {
+				lost = append(lost, m)
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			delete(f.new, base)
+			delete(f.cur, base)
+			if to != "" {
+				f.cur[base] = to
+			} else {
+				f.gone[m.UID] = true
+			}
+		}
+		if len(lost) == 0 {
+			return nil
+		}
+		if tries == maxTries {
+			return fmt.Errorf("%w: others rename %d messages", ErrLocked, len(lost))
+		}
+		if err := f.scan(true); err != nil {
+			return err
+		}
+		for _, m := range lost {
+			if !f.present(m.Base()) {
+				f.gone[m.UID] = true
+			}
+		}
+		msgs = lost
+	}
+	return nil
+}
+
+// update puts the present form of messages into the view and returns it.
+func (b *Mailbox) update(msgs []*Message) (now []*Message) {
+	state := b.folder.published.Load()
+	if state == nil || state.UIDValidity != b.state.UIDValidity {
+		return nil
+	}
+	view := append([]*Message(nil), b.view...)
+	at := State{Messages: view}
+	for _, m := range msgs {
+		if n := state.find(m.UID); n != nil {
+			if i, ok := at.position(m.UID); ok {
+				view[i] = n
+			}
+			now = append(now, n)
+		}
+	}
+	b.view, b.state = view, state
+	return now
+}

@@ -1,0 +1,71 @@
+package mailstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// folderLock is the right to change the uidlist and file names.
+type folderLock struct {
+	own *os.File
+	dot *dotlock // nil = it cannot be made here: no file may be written, but mail can be deleted
+	why error    // it cannot be made
+}
+
+const ownLockFile = "postrider.lock"
+
+// lock takes our lock and then Dovecot's.
+func (f *folder) lock(ctx context.Context) (*folderLock, error) {
+	own, err := ownLock(ctx, f.path(ownLockFile), f.store.opts.LockTimeout)
+	if noRoom(err) {
+		return &folderLock{why: err}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	dot, err := takeDotlock(ctx, f.path(uidlistLock), f.store.opts.LockTimeout)
+	if noRoom(err) {
+		return &folderLock{own: own, why: err}, nil
+	}
+	if err != nil {
+		own.Close()
+		return nil, err
+	}
+	dot.sign() // who cannot read the owner waits until it is stale
+	return &folderLock{own: own, dot: dot}, nil
+}
+
+func noRoom(err error) bool {
+	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, unix.EROFS) || errors.Is(err, fs.ErrPermission)
+}
+
+// mayWrite returns an error when the lock could not be written, or another broke it.
+func (l *folderLock) mayWrite() error {
+	if l.dot == nil {
+		return fmt.Errorf("%w: %w", ErrUnwritable, diskError(l.why))
+	}
+	if !l.dot.ours() {
+		return fmt.Errorf("%w: lock was broken", ErrLocked)
+	}
+	return nil
+}
+
+func (l *folderLock) touch() {
+	if l.dot != nil {
+		l.dot.touch()
+	}
+}
+
+func (l *folderLock) release() {
+	if l.dot != nil {
+		l.dot.release()
+	}
+	if l.own != nil {
+		l.own.Close()
+	}
+}

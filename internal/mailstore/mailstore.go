@@ -1,0 +1,127 @@
+// Package mailstore is a user's mail as a session process uses it: Maildir++ folders below a Maildir, with Dovecot's files
+// (dovecot-uidlist, dovecot-keywords, dovecot-uidvalidity, subscriptions) in Dovecot's formats and under Dovecot's locks, so
+// that Dovecot, delivery agents, mutt and rm may work on the same files at the same time.
+//
+// It runs as the owner of the mail and trusts nothing that it finds on disk: every parser is bounded, only regular files are
+// opened, and a name that another program changed is looked for again by its base name. What is not durable is not answered.
+package mailstore
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Errors that a session answers in its own way. All others are temporary failures.
+var (
+	ErrNoFolder     = errors.New("no such folder")
+	ErrExists       = errors.New("folder exists already")
+	ErrName         = errors.New("bad folder name")
+	ErrReset        = errors.New("folder was replaced, its UIDs are no longer valid") // close the session's mailbox
+	ErrExpunged     = errors.New("message is gone")
+	ErrKeywordLimit = errors.New("a folder has at most 26 keywords")
+	ErrKeyword      = errors.New("bad keyword")
+	ErrNoSpace      = errors.New("no space left")            // wrapped beside ENOSPC and EDQUOT
+	ErrUnwritable   = errors.New("folder cannot be written") // what is there can be read and deleted; new mail waits
+	ErrReadOnly     = errors.New("mailbox is open read-only")
+	ErrLocked       = errors.New("folder is locked by another program")
+)
+
+// Options of a Store. The zero value is for a local filesystem.
+type Options struct {
+	Remote      bool          // directory times of the filesystem are not to be trusted: each Sync lists
+	LockTimeout time.Duration // how long to wait for another program's lock; 0 = 122 s, as Dovecot
+	Index       Index         // nil = none
+	Watcher     *Watcher      // of the process; nil = no hints
+}
+
+// Store is the mail of one user. It is safe for concurrent use.
+type Store struct {
+	root string
+	opts Options
+
+	mu      sync.Mutex
+	folders map[string]*folder // open ones, by directory
+}
+
+// defaultLockTimeout is Dovecot's: it outlasts a stale lock.
+const defaultLockTimeout = staleLock + 2*time.Second
+
+// Open opens the Maildir at root, an absolute path; cur, new and tmp are made if they are missing, root is not.
+func Open(root string, opts Options) (*Store, error) {
+	if opts.LockTimeout == 0 {
+		opts.LockTimeout = defaultLockTimeout
+	}
+	s := &Store{root: filepath.Clean(root), opts: opts, folders: make(map[string]*folder)}
+	if err := makeMaildir(s.root); err != nil {
+		return nil, fmt.Errorf("open mail store: %w", diskError(err))
+	}
+	return s, nil
+}
+
+// makeMaildir makes what is missing of a Maildir in dir.
+func makeMaildir(dir string) error {
+	made := false
+	for _, sub := range []string{"tmp", "new", "cur"} {
+		err := os.Mkdir(filepath.Join(dir, sub), 0o700)
+		if err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		made = made || err == nil
+	}
+	if made {
+		return syncDir(dir)
+	}
+	return nil
+}
+
+// diskError marks the errors for which a session has an answer of its own.
+func diskError(err error) error {
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		return fmt.Errorf("%w: %w", ErrNoSpace, err)
+	}
+	return err
+}
+
+// openRegular opens a file that another program may have replaced by anything.
+func openRegular(path string, flags int) (*os.File, os.FileInfo, error) {
+	f, err := os.OpenFile(path, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = &fs.PathError{Op: "open", Path: path, Err: errNotRegular}
+	}
+	if err != nil {
+		f.Close()
+		return nil, nil, err
+	}
+	return f, info, nil
+}
+
+var errNotRegular = errors.New("not a regular file")
+
+func syncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	err = d.Sync()
+	d.Close()
+	return err
+}
+
+func fdatasync(f *os.File) error {
+	for {
+		if err := unix.Fdatasync(int(f.Fd())); err != unix.EINTR {
+			return os.NewSyscallError("fdatasync", err)
+		}
+	}
+}

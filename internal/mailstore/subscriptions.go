@@ -1,0 +1,128 @@
+package mailstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+const (
+	subscriptionsFile    = "subscriptions"
+	subscriptionsVersion = "V\t2"
+	maxSubscriptions     = 16 << 20 // octets
+)
+
+// tabEscapes are Dovecot's, of a part of a name in version 2.
+var (
+	tabEscapes   = strings.NewReplacer("\x01", "\x011", "\t", "\x01t", "\r", "\x01r", "\n", "\x01n", "\x00", "\x010")
+	tabUnescapes = strings.NewReplacer("\x011", "\x01", "\x01t", "\t", "\x01r", "\r", "\x01n", "\n", "\x010", "\x00")
+)
+
+// parseSubscriptions reads either version; what is no folder's name is kept as it stands.
+func parseSubscriptions(r io.Reader) (names []string, err error) {
+	lines := newLineReader(io.LimitReader(r, maxSubscriptions))
+	version2, seen := false, make(map[string]bool)
+	for first := true; ; first = false {
+		line, err := lines.next()
+		switch {
+		case err == io.EOF:
+			return names, nil
+		case err == errLongLine:
+			continue
+		case err != nil:
+			return names, err
+		case first && line == subscriptionsVersion:
+			version2 = true
+			continue
+		case line == "":
+			continue
+		}
+		if version2 {
+			parts := strings.Split(line, "\t")
+			for i, p := range parts {
+				parts[i] = tabUnescapes.Replace(p)
+			}
+			line = strings.Join(parts, Separator)
+		}
+		if name, err := DecodeName(line); err == nil {
+			line = name
+		}
+		if !seen[line] {
+			seen[line] = true
+			names = append(names, line)
+		}
+	}
+}
+
+// formatSubscriptions writes version 2.
+func formatSubscriptions(names []string) string {
+	var b strings.Builder
+	b.WriteString(subscriptionsVersion + "\n\n")
+	for _, name := range names {
+		parts := strings.Split(EncodeName(name), Separator)
+		for i, p := range parts {
+			parts[i] = tabEscapes.Replace(p)
+		}
+		b.WriteString(strings.Join(parts, "\t") + "\n")
+	}
+	return b.String()
+}
+
+// Subscriptions returns the names that the user subscribed to, in their order; the folders need not exist.
+func (s *Store) Subscriptions() ([]string, error) {
+	f, _, err := openRegular(filepath.Join(s.root, subscriptionsFile), os.O_RDONLY)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read subscriptions: %w", err)
+	}
+	defer f.Close()
+	names, err := parseSubscriptions(f)
+	if err != nil {
+		return nil, fmt.Errorf("read subscriptions: %w", err)
+	}
+	return names, nil
+}
+
+// Subscribe adds a name to the subscriptions, or takes it off.
+func (s *Store) Subscribe(ctx context.Context, name string, on bool) error {
+	normal, err := normalName(name)
+	if err != nil && on {
+		return err
+	}
+	if err == nil {
+		name = normal
+	}
+	path := filepath.Join(s.root, subscriptionsFile)
+	lock, err := takeDotlock(ctx, path+".lock", s.opts.LockTimeout)
+	if err != nil {
+		return fmt.Errorf("lock subscriptions: %w", diskError(err))
+	}
+	names, err := s.Subscriptions()
+	i := slices.Index(names, name)
+	if err != nil || on == (i >= 0) {
+		lock.release()
+		return err
+	}
+	if on {
+		names = append(names, name)
+	} else {
+		names = slices.Delete(names, i, i+1)
+	}
+	contents := formatSubscriptions(names)
+	if len(contents) > maxSubscriptions {
+		lock.release()
+		return errors.New("write subscriptions: there are too many")
+	}
+	if err := lock.replace(path, contents); err != nil {
+		return fmt.Errorf("write subscriptions: %w", diskError(err))
+	}
+	return nil
+}

@@ -1,0 +1,145 @@
+package mailstore
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"postrider/internal/fault"
+)
+
+const (
+	uidlistFile = "dovecot-uidlist"
+	uidlistTmp  = "dovecot-uidlist.tmp"
+	uidlistLock = "dovecot-uidlist.lock"
+)
+
+// uidfile is a uidlist as it was last read.
+type uidfile struct {
+	*uidlist
+	id     fileID
+	offset int64 // end of the last complete line
+}
+
+// readUidfile reads the list at path, or of one that only grew, what is new. nil = there is none, or none that can be used.
+func readUidfile(path string, old *uidfile) (*uidfile, error) {
+	f, info, err := openRegular(path, os.O_RDONLY)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return nil, &fs.PathError{Op: "stat", Path: path, Err: err}
+	}
+	id := idOf(&st)
+	if info.Size() > maxUidlist {
+		return nil, &fs.PathError{Op: "read", Path: path, Err: unix.EFBIG}
+	}
+	if old != nil && sameInode(old.id, id) && id.Size > old.id.Size && endsLine(f, old.offset) {
+		lines := newLineReader(io.NewSectionReader(f, old.offset, id.Size-old.offset))
+		if err := old.parseRecords(lines); err != nil {
+			return nil, err
+		}
+		old.offset += lines.read
+		old.id = id
+		return old, nil
+	}
+	list, n, err := parseUidlist(io.NewSectionReader(f, 0, id.Size))
+	if errors.Is(err, errUidlist) || err == errLongLine {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &uidfile{uidlist: list, id: id, offset: n}, nil
+}
+
+// endsLine says whether a line ends at offset.
+func endsLine(f *os.File, offset int64) bool {
+	var b [1]byte
+	_, err := f.ReadAt(b[:], offset-1)
+	return err == nil && b[0] == '\n'
+}
+
+// append adds records to the file under its lock. When that fails the file is as before, or what is there is read next time.
+func (u *uidfile) append(path string, records []record) error {
+	f, _, err := openRegular(path, os.O_WRONLY)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var b strings.Builder
+	for _, r := range records {
+		b.WriteString(r.line())
+	}
+	fault.Point("mailstore.uidlist-append")
+	if _, err := f.WriteAt([]byte(b.String()), u.offset); err != nil {
+		f.Truncate(u.offset) // else the next holder of the lock writes the file anew
+		return err
+	}
+	if err := fdatasync(f); err != nil {
+		return err
+	}
+	for _, r := range records {
+		u.add(r)
+	}
+	u.offset += int64(b.Len())
+	return u.setID(f)
+}
+
+// appendable says whether the file of the list is such that lines can follow.
+func (u *uidfile) appendable() bool {
+	return u.version == 3 && !u.damaged && u.offset == u.id.Size && u.id.Ino != 0
+}
+
+// rewrite replaces the file under its lock.
+func (u *uidfile) rewrite(dir string) (err error) {
+	tmp, path := dir+"/"+uidlistTmp, dir+"/"+uidlistFile
+	os.Remove(tmp) // of one who died; O_EXCL then takes nothing else that stands there
+	f, err := os.OpenFile(tmp, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	defer func() {
+		if err != nil {
+			os.Remove(tmp)
+		}
+	}()
+	if err := u.write(bufio.NewWriterSize(f, maxLine)); err != nil {
+		return err
+	}
+	if err := growTime(f, path); err != nil {
+		return err
+	}
+	if err := fdatasync(f); err != nil {
+		return err
+	}
+	fault.Point("mailstore.uidlist-written")
+	if err := os.Rename(tmp, path); err != nil {
+		return err
+	}
+	if err := u.setID(f); err != nil {
+		return err
+	}
+	u.version, u.damaged, u.offset = 3, false, u.id.Size
+	return syncDir(dir)
+}
+
+func (u *uidfile) setID(f *os.File) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return os.NewSyscallError("fstat", err)
+	}
+	u.id = idOf(&st)
+	return nil
+}
