@@ -221,7 +221,18 @@ func (h *Hand) openFile(e Entry) (fd int, err error) {
 	if sub := e.sub(); sub != "" {
 		name = sub + "/" + name
 	}
-	return unix.Openat(int(h.dirs[e.State].Fd()), name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	return openBelow(h.dirs[e.State], name)
+}
+
+// openBelow opens a file below a directory without following any link on the way: root must not be led into another channel.
+func openBelow(dir *os.File, name string) (fd int, err error) {
+	const flags = unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC
+	how := unix.OpenHow{Flags: flags, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS}
+	fd, err = unix.Openat2(int(dir.Fd()), name, &how)
+	if err == unix.ENOSYS || err == unix.EPERM { // an old kernel, or a filter of system calls that does not know it
+		return unix.Openat(int(dir.Fd()), name, flags, 0)
+	}
+	return fd, err
 }
 
 // look reads line 1 and the envelope. It spares what package os would do besides: a listing does this for every message.
@@ -304,16 +315,15 @@ func (h *Hand) readJournal(e Entry, crc uint32, buf []byte) (journal, error) {
 
 // openJournal opens a message's journal: that of a damaged one may have gone along.
 func (h *Hand) openJournal(e Entry) (fd int, err error) {
-	const flags = unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC
 	if e.State == Damaged {
-		if fd, err = unix.Openat(int(h.dirs[Damaged].Fd()), e.Name.ID+".log", flags, 0); err != unix.ENOENT {
+		if fd, err = openBelow(h.dirs[Damaged], e.Name.ID+".log"); err != unix.ENOENT {
 			return fd, err
 		}
 	}
 	if h.log == nil {
 		return -1, unix.ENOENT
 	}
-	return unix.Openat(int(h.log.Fd()), Hash(e.Name.ID)+"/"+e.Name.ID, flags, 0)
+	return openBelow(h.log, Hash(e.Name.ID)+"/"+e.Name.ID)
 }
 
 // parseJournal reads a journal's octets, as far as they are whole. One that belongs to another file is an errContent.

@@ -334,7 +334,10 @@ func (t *task) finish() {
 // removeJournal removes the journals that a message may have. What stays is an orphan, and goes in some days.
 func (t *task) removeJournal(id string) {
 	if t.log != nil {
-		unix.Unlinkat(int(t.log.Fd()), Hash(id)+"/"+id, 0)
+		if sub, err := openDir(int(t.log.Fd()), Hash(id)); err == nil {
+			unix.Unlinkat(int(sub.Fd()), id, 0)
+			sub.Close()
+		}
 	}
 	if d := t.dirs[Damaged]; d != nil {
 		unix.Unlinkat(int(d.Fd()), id+".log", 0)

@@ -343,6 +343,34 @@ func TestNoLinks(t *testing.T) {
 	}
 }
 
+// TestNoJournalElsewhere: a link in place of a directory of journals leads to none, neither for reading nor for removal.
+func TestNoJournalElsewhere(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	id := r.deferred(envelopeFor(envelope.Local)).Name.ID
+	elsewhere := t.TempDir()
+	log := filepath.Join(r.root, "local", "log", Hash(id))
+	if err := errors.Join(os.Rename(filepath.Join(log, id), filepath.Join(elsewhere, id)), os.Remove(log), os.Symlink(elsewhere, log)); err != nil {
+		t.Fatal(err)
+	}
+	h := r.hand()
+	if err := h.List(map[string]bool{id: true}, func(e Entry) error {
+		if fd, err := h.openJournal(e); err == nil {
+			unix.Close(fd)
+			t.Error("the journal elsewhere was read")
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.do(ActDelete, id); err != nil {
+		t.Fatal(err)
+	}
+	if left, _ := os.ReadDir(elsewhere); len(left) != 1 {
+		t.Error("the journal elsewhere was removed")
+	}
+}
+
 // TestMakeHold: a channel that no process ever opened has no hold/.
 func TestMakeHold(t *testing.T) {
 	t.Parallel()
