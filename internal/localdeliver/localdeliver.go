@@ -61,7 +61,6 @@ type Settings struct {
 const (
 	maxActive     = 1000             // messages, weighed by their recipients
 	weightOf      = 16               // recipients that weigh as much as another message
-	maxPickups    = 16               // at the same time: each reads a whole file
 	maxBatchBytes = 64 << 20         // of a batch, unless it is one message
 	stallTime     = time.Second      // without an answer a lane counts as stalled
 	drainTime     = 30 * time.Second // for batches in flight at the end
@@ -77,15 +76,12 @@ type Manager struct {
 	settings atomic.Pointer[Settings]
 	schedule *queue.Schedule
 	gate     *queue.Gate
-	pickups  chan struct{}
 	slots    chan struct{} // one token for each worker
 	scarce   chan struct{} // a lane waits for a worker: an idle one is to end
 	reports  *report.Reporter
 
 	stopping context.Context // ends when nothing new is to begin
 	working  context.Context // ends when what is under way must end, too
-
-	items sync.WaitGroup // messages being worked on
 
 	mu    sync.Mutex
 	lanes map[laneKey]*lane
@@ -98,7 +94,7 @@ func New(channel *spool.Channel, starter Starter, maxWorkers int, log *logline.L
 	return &Manager{
 		channel: channel, starter: starter, log: log,
 		schedule: queue.NewSchedule(nil), gate: queue.NewGate(maxActive),
-		pickups: make(chan struct{}, maxPickups), slots: make(chan struct{}, maxWorkers), scarce: make(chan struct{}),
+		slots: make(chan struct{}, maxWorkers), scarce: make(chan struct{}),
 		reports: report.New(channel, log),
 		lanes:   make(map[laneKey]*lane), alive: make(map[uint32]int),
 	}
@@ -118,48 +114,18 @@ func (m *Manager) Run(ctx context.Context) error {
 	working, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	m.stopping, m.working = ctx, working
-	if err := m.channel.Scan(func(n spool.Name) error { m.schedule.Add(queue.Known{Name: n}, n.Due); return ctx.Err() }); err != nil && ctx.Err() == nil {
-		return err
+	feeder := &queue.Feeder{
+		Channel: m.channel, Schedule: m.schedule, Gate: m.gate, Log: m.log,
+		Destination: destination, Longest: m.longest, Arrived: m.arrived,
+		Due: func(item *spool.Item, n queue.Known) { m.work(item, n.Tries) },
 	}
-	var feeding sync.WaitGroup
-	feeding.Go(m.retry)
-	err := m.channel.Watch(ctx, m.found)
-	feeding.Wait()
+	err := feeder.Run(ctx, m.channel.Watch)
 
 	timer := time.AfterFunc(drainTime, end)
 	defer timer.Stop()
-	m.items.Wait()
+	feeder.Wait()
 	m.runs.Wait()
 	return err
-}
-
-// found takes a name of new/. It holds the caller while too much is active.
-func (m *Manager) found(name string) {
-	if m.gate.Acquire(m.stopping) != nil {
-		return
-	}
-	m.items.Go(func() {
-		defer m.gate.Release(1)
-		m.pickup(name)
-	})
-}
-
-// retry opens what is due, until the end.
-func (m *Manager) retry() {
-	for {
-		if m.schedule.Await(m.stopping, m.longest) != nil || m.gate.Acquire(m.stopping) != nil {
-			return
-		}
-		n, ok := m.schedule.Next(time.Now())
-		if !ok {
-			m.gate.Release(1)
-			continue
-		}
-		m.items.Go(func() {
-			defer m.gate.Release(1)
-			m.reopen(n)
-		})
-	}
 }
 
 // longest is the most that lies between two attempts.

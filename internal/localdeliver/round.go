@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 	"strings"
 	"time"
@@ -14,7 +13,6 @@ import (
 	"postrider/internal/localdeliver/job"
 	"postrider/internal/logline"
 	"postrider/internal/maildir"
-	"postrider/internal/queue"
 	"postrider/internal/reply"
 	"postrider/internal/report"
 	"postrider/internal/route"
@@ -51,54 +49,13 @@ type round struct {
 	told     bool // the sender knows of all failures but those of this round
 }
 
-// pickup takes a message from new/.
-func (m *Manager) pickup(name string) {
-	item, err := m.open(func() (*spool.Item, error) { return m.channel.Pickup(name, destination) })
-	if err != nil {
-		return // it is found again by the next scan
-	}
-	if m.stopping.Err() != nil {
-		item.Close()
-		return
-	}
+// arrived works on a message that came in.
+func (m *Manager) arrived(item *spool.Item) {
 	fault.Point("deliver.pickedup")
 	if !item.Envelope.Has(envelope.Remote) {
 		m.log.Log(logline.Active{ID: item.Envelope.ID, From: item.Envelope.From.Addr.String(), Size: item.Size, Rcpt: len(item.Envelope.To)})
 	}
 	m.work(item, 0)
-}
-
-// quiet are errors that somebody else takes care of, or has logged.
-func quiet(err error) bool {
-	return errors.Is(err, spool.ErrSkip) || errors.Is(err, spool.ErrHeld) || errors.Is(err, spool.ErrBusy) || errors.Is(err, fs.ErrNotExist)
-}
-
-// reopen takes a message from cur/ for another attempt.
-func (m *Manager) reopen(n queue.Known) {
-	item, err := m.open(func() (*spool.Item, error) { return m.channel.Open(n.Name) })
-	switch {
-	case err == nil:
-		item.Again = !n.Fresh
-		m.work(item, n.Tries)
-	case !quiet(err):
-		m.schedule.Add(n, time.Now().Add(time.Minute).Unix())
-	}
-}
-
-// open opens a few messages at a time. Trouble, no descriptors say, would be there for the next, too: a pause keeps it from
-// filling the log.
-func (m *Manager) open(do func() (*spool.Item, error)) (*spool.Item, error) {
-	m.pickups <- struct{}{}
-	defer func() { <-m.pickups }()
-	item, err := do()
-	if err != nil && !quiet(err) {
-		m.log.Error("%v", err)
-		select {
-		case <-time.After(time.Second):
-		case <-m.stopping.Done():
-		}
-	}
-	return item, err
 }
 
 // work sees one attempt through. The item is closed afterwards. A report that has to wait holds nobody's mail up.

@@ -77,7 +77,8 @@ type Schedule struct {
 }
 
 // NewSchedule returns an empty schedule. limit says how many messages of a destination may be active at once, until SetLimit says
-// otherwise; then Leave has to be called for each that Next or Enter made active. It must not call the schedule.
+// otherwise (nil: as many as there are). Leave has to be called for each that Next or Enter made active. limit must not call the
+// schedule.
 func NewSchedule(limit func(dest string) int) *Schedule {
 	return &Schedule{limit: limit, index: make(map[string]uint32), wake: make(chan struct{}, 1)}
 }
@@ -227,6 +228,9 @@ func (s *Schedule) Enter(dest string) bool {
 
 // Leave says that an active message of a destination is no longer. Add it first, if it is to wait.
 func (s *Schedule) Leave(dest string) {
+	if s.limit == nil {
+		return
+	}
 	s.mu.Lock()
 	if k, ok := s.index[dest]; ok {
 		s.dests[k].active--

@@ -58,7 +58,6 @@ type Settings struct {
 const (
 	maxActive    = 1000 // messages, weighed by their recipients
 	weightOf     = 16   // recipients that weigh as much as another message
-	maxPickups   = 16   // at the same time: each reads a whole file
 	severalMax   = 200  // active messages for several destinations
 	oneMax       = 200  // active messages for one destination, at most
 	largeFrom    = 8    // a message of that weight is large;
@@ -82,14 +81,12 @@ type Manager struct {
 	settings atomic.Pointer[Settings]
 	schedule *queue.Schedule
 	gate     *queue.Gate
-	pickups  chan struct{}
 	large    chan struct{}
 	hosts    *hosts
 	started  time.Time
 
 	stopping context.Context // ends when nothing new is to begin
 	working  context.Context // ends when what is under way must end, too
-	items    sync.WaitGroup  // messages being worked on
 	runs     sync.WaitGroup  // carriers
 
 	mu         sync.Mutex
@@ -102,7 +99,7 @@ type Manager struct {
 func New(channel *spool.Channel, connections int, log *logline.Logger) *Manager {
 	m := &Manager{
 		channel: channel, log: log, reports: report.New(channel, log),
-		gate: queue.NewGate(maxActive), pickups: make(chan struct{}, maxPickups), large: make(chan struct{}, maxLarge),
+		gate: queue.NewGate(maxActive), large: make(chan struct{}, maxLarge),
 		hosts: newHosts(connections), lanes: make(map[string]*lane), waited: make(map[string]bool), started: time.Now(),
 	}
 	m.schedule = queue.NewSchedule(m.room)
@@ -132,50 +129,20 @@ func (m *Manager) run(ctx context.Context, watch func(ctx context.Context, found
 	working, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	m.stopping, m.working = ctx, working
-	if err := m.channel.Scan(func(n spool.Name) error { m.schedule.Add(queue.Known{Name: n}, n.Due); return ctx.Err() }); err != nil && ctx.Err() == nil {
-		return err
+	feeder := &queue.Feeder{
+		Channel: m.channel, Schedule: m.schedule, Gate: m.gate, Log: m.log,
+		Destination: m.destination, Longest: m.longest, Arrived: m.arrived, Suspend: m.suspend,
+		Due:  func(item *spool.Item, n queue.Known) { m.work(item, n.Tries) },
+		Gone: func(n queue.Known) { m.hasWaited(n.ID) }, // nobody asks any more
 	}
-	var feeding sync.WaitGroup
-	feeding.Go(m.retry)
-	err := watch(ctx, m.found)
-	feeding.Wait()
+	err := feeder.Run(ctx, watch)
 
 	timer := time.AfterFunc(drainTime, end)
 	defer timer.Stop()
-	m.items.Wait()
+	feeder.Wait()
 	m.runs.Wait()
 	m.hosts.close()
 	return err
-}
-
-// found takes a name of new/. It holds the caller while too much is active.
-func (m *Manager) found(name string) {
-	if m.gate.Acquire(m.stopping) != nil {
-		return
-	}
-	m.items.Go(func() {
-		defer m.gate.Release(1)
-		m.pickup(name)
-	})
-}
-
-// retry opens what is due, until the end.
-func (m *Manager) retry() {
-	for {
-		if m.schedule.Await(m.stopping, m.longest) != nil || m.gate.Acquire(m.stopping) != nil {
-			return
-		}
-		n, ok := m.schedule.Next(time.Now())
-		if !ok || m.suspend(n) {
-			m.gate.Release(1)
-			continue
-		}
-		m.items.Go(func() {
-			defer m.gate.Release(1)
-			defer m.schedule.Leave(n.Dest)
-			m.reopen(n)
-		})
-	}
 }
 
 // longest is the most that lies between two attempts.

@@ -2,7 +2,6 @@ package relayd
 
 import (
 	"errors"
-	"io/fs"
 	"os"
 	"slices"
 	"sync"
@@ -61,16 +60,8 @@ type round struct {
 	scanErr  error
 }
 
-// pickup takes a message from new/.
-func (m *Manager) pickup(name string) {
-	item, err := m.open(func() (*spool.Item, error) { return m.channel.Pickup(name, m.destination) })
-	if err != nil {
-		return // it is found again by the next scan
-	}
-	if m.stopping.Err() != nil {
-		item.Close()
-		return
-	}
+// arrived works on a message that came in, if there is room for its destination.
+func (m *Manager) arrived(item *spool.Item) {
 	fault.Point("relay.pickedup")
 	m.log.Log(logline.Active{ID: item.Envelope.ID, From: item.Envelope.From.Addr.String(), Size: item.Size, Rcpt: len(item.Envelope.To)})
 	n := queue.Known{Name: item.Name, Fresh: !item.Again}
@@ -81,41 +72,6 @@ func (m *Manager) pickup(name string) {
 	}
 	defer m.schedule.Leave(n.Dest)
 	m.work(item, 0)
-}
-
-// quiet are errors that somebody else takes care of, or has logged.
-func quiet(err error) bool {
-	return errors.Is(err, spool.ErrSkip) || errors.Is(err, spool.ErrHeld) || errors.Is(err, spool.ErrBusy) || errors.Is(err, fs.ErrNotExist)
-}
-
-// reopen takes a message from cur/ for another attempt.
-func (m *Manager) reopen(n queue.Known) {
-	item, err := m.open(func() (*spool.Item, error) { return m.channel.Open(n.Name) })
-	switch {
-	case err == nil:
-		item.Again = !n.Fresh
-		m.work(item, n.Tries)
-	case errors.Is(err, spool.ErrBusy), !quiet(err): // busy: the same id lies in new/, which may come to nothing
-		m.schedule.Add(n, time.Now().Add(time.Minute).Unix())
-	default:
-		m.hasWaited(n.ID) // nobody asks any more
-	}
-}
-
-// open opens a few messages at a time. Trouble, no descriptors say, would be there for the next, too: a pause keeps it from
-// filling the log.
-func (m *Manager) open(do func() (*spool.Item, error)) (*spool.Item, error) {
-	m.pickups <- struct{}{}
-	defer func() { <-m.pickups }()
-	item, err := do()
-	if err != nil && !quiet(err) {
-		m.log.Error("%v", err)
-		select {
-		case <-time.After(time.Second):
-		case <-m.stopping.Done():
-		}
-	}
-	return item, err
 }
 
 // work sees one attempt through. The item is closed afterwards.
