@@ -2,10 +2,7 @@ package maildir
 
 import (
 	"bytes"
-	"errors"
 	"io"
-	"io/fs"
-	"os"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -96,46 +93,6 @@ func equal(a, b io.Reader) (bool, error) {
 		}
 		if errA != nil || errB != nil {
 			return true, nil
-		}
-	}
-}
-
-// Find looks for a delivery by its unique part and returns its path, or fs.ErrNotExist. It believes the name; a delivery
-// that must be sure compares the bytes.
-func Find(path, unique string) (string, error) {
-	for _, sub := range []string{"new", "cur"} {
-		list, err := os.Open(path + "/" + sub)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return "", err
-		}
-		name, err := findIn(list, unique)
-		list.Close()
-		if err != nil {
-			return "", err
-		}
-		if name != "" {
-			return path + "/" + sub + "/" + name, nil
-		}
-	}
-	return "", fs.ErrNotExist
-}
-
-func findIn(list *os.File, unique string) (string, error) {
-	for {
-		names, err := list.Readdirnames(1024)
-		for _, name := range names {
-			if rest, ok := strings.CutPrefix(name, unique); ok && (rest == "" || rest[0] == ',' || rest[0] == ':') {
-				return name, nil
-			}
-		}
-		if err == io.EOF {
-			return "", nil
-		}
-		if err != nil {
-			return "", err
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -167,7 +168,7 @@ func TestAgain(t *testing.T) {
 			if len(all) != test.files {
 				t.Errorf("files %v, want %d", all, test.files)
 			}
-			path, err := Find(box, unique)
+			path, err := find(box, unique)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -200,7 +201,7 @@ func TestStaleTmp(t *testing.T) {
 	if left := names(t, box+"/tmp"); left != nil {
 		t.Errorf("left in tmp: %v", left)
 	}
-	if path, err := Find(box, unique); err != nil {
+	if path, err := find(box, unique); err != nil {
 		t.Errorf("%s: %v", path, err)
 	}
 }
@@ -358,4 +359,43 @@ func FuzzConverter(f *testing.F) {
 			t.Fatalf("wire size %d, want %d: %q", c.wire, want, got)
 		}
 	})
+}
+
+// find looks for a delivery by its unique part and returns its path, or fs.ErrNotExist.
+func find(path, unique string) (string, error) {
+	for _, sub := range []string{"new", "cur"} {
+		list, err := os.Open(path + "/" + sub)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return "", err
+		}
+		name, err := findIn(list, unique)
+		list.Close()
+		if err != nil {
+			return "", err
+		}
+		if name != "" {
+			return path + "/" + sub + "/" + name, nil
+		}
+	}
+	return "", fs.ErrNotExist
+}
+
+func findIn(list *os.File, unique string) (string, error) {
+	for {
+		names, err := list.Readdirnames(1024)
+		for _, name := range names {
+			if rest, ok := strings.CutPrefix(name, unique); ok && (rest == "" || rest[0] == ',' || rest[0] == ':') {
+				return name, nil
+			}
+		}
+		if err == io.EOF {
+			return "", nil
+		}
+		if err != nil {
+			return "", err
+		}
+	}
 }

@@ -168,6 +168,11 @@ func (tr *trip) prepare(conn *connection) (*smtpc.Envelope, io.Reader, *outcome)
 		return nil, nil, deferred(reply.New(451, 3, 0, "the message cannot be read").With(err))
 	}
 	e.Size = 0
+	if _, ok := conn.Extension("SIZE"); ok {
+		if e.Size, err = converted.Size(); err != nil {
+			return nil, nil, deferred(reply.New(451, 3, 0, "the message cannot be read").With(err))
+		}
+	}
 	return e, converted.Reader(), nil
 }
 

@@ -417,13 +417,13 @@ func TestTimeoutAndCancel(t *testing.T) {
 func TestSubmit(t *testing.T) {
 	t.Parallel()
 	s := (&smtpctest.Server{Extensions: smtpctest.All, Answer: refuse(map[string]string{"<bad": "550 5.1.1 no"})}).Start(t)
-	if err := Submit(t.Context(), s.Path, simple("bob"), strings.NewReader("x\r\n")); err != nil || len(s.Messages()) != 1 {
+	if err := submit(t.Context(), s.Path, simple("bob"), strings.NewReader("x\r\n")); err != nil || len(s.Messages()) != 1 {
 		t.Errorf("%v, %+v", err, s.Messages())
 	}
-	if err := Submit(t.Context(), s.Path, simple("bob", "bad"), strings.NewReader("x\r\n")); !errors.Is(err, ErrRecipients) || len(s.Messages()) != 1 {
+	if err := submit(t.Context(), s.Path, simple("bob", "bad"), strings.NewReader("x\r\n")); !errors.Is(err, ErrRecipients) || len(s.Messages()) != 1 {
 		t.Errorf("in part: %v, %+v", err, s.Messages())
 	}
-	if err := Submit(t.Context(), s.Path+"x", simple("bob"), strings.NewReader("x\r\n")); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), s.Path) {
+	if err := submit(t.Context(), s.Path+"x", simple("bob"), strings.NewReader("x\r\n")); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), s.Path) {
 		t.Errorf("no socket: %v", err)
 	}
 }
@@ -550,4 +550,17 @@ func FuzzServer(f *testing.F) {
 			t.Fatalf("%q: taken for success", s)
 		}
 	})
+}
+
+// submit sends one message by a Unix socket, to all recipients or to none.
+func submit(ctx context.Context, socket string, e *Envelope, body io.Reader) error {
+	c, err := Dial(ctx, socket, Options{}, 0)
+	if err != nil {
+		return err
+	}
+	defer c.Quit()
+	whole := *e
+	whole.Whole = true
+	_, err = c.Send(ctx, &whole, body)
+	return err
 }

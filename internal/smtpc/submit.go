@@ -13,20 +13,6 @@ import (
 	"postrider/internal/reply"
 )
 
-// Submit sends one message to the suite's own smtpd by a Unix socket, to all recipients or to none. Errors are those of
-// Send; any that is no permanent *reply.Reply calls for another attempt.
-func Submit(ctx context.Context, socket string, e *Envelope, body io.Reader) error {
-	c, err := Dial(ctx, socket, Options{}, 0)
-	if err != nil {
-		return err
-	}
-	defer c.Quit()
-	whole := *e
-	whole.Whole = true
-	_, err = c.Send(ctx, &whole, body)
-	return err
-}
-
 // Dial connects to a Unix socket and greets. While the server is busy, or being restarted, it tries again for as long as
 // patience lasts; for a socket that is not there it waits a second at most, because a restart makes a new one.
 func Dial(ctx context.Context, socket string, o Options, patience time.Duration) (*Client, error) {
