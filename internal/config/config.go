@@ -31,6 +31,7 @@ type Config struct {
 	Resolver           string   `toml:"resolver"`            // DNS server, address:port; "" = the system's
 	LogFormat          string   `toml:"log_format"`          // text (default), syslog (text with time and host), json
 	AllowRemoteSpool   bool     `toml:"allow_remote_spool"`  // spool on NFS or FUSE, whose renames and locks are unproven
+	RemoteMail         bool     `toml:"remote_mail"`         // mailboxes on NFS or the like, where other hosts write too: sessions poll
 
 	Tables       Tables       `toml:"tables"`
 	TLS          TLS          `toml:"tls"`
@@ -38,6 +39,9 @@ type Config struct {
 	LocalDeliver LocalDeliver `toml:"localdeliver"`
 	Relayd       Relayd       `toml:"relayd"`
 	Authd        Authd        `toml:"authd"`
+	IMAPD        Front        `toml:"imapd"`
+	POP3D        Front        `toml:"pop3d"`
+	Folders      Folders      `toml:"folders"`
 
 	Path     string   `toml:"-"` // the file that was loaded
 	Warnings Problems `toml:"-"` // what Load found worth saying; the daemons log it
@@ -142,6 +146,29 @@ type Authd struct {
 	Checkpassword string   `toml:"checkpassword"` // Unix socket of the checkpassword program (PAM, NSS); "" = none
 	FailureDelay  Duration `toml:"failure_delay"` // of the first failure; doubles up to MaxDelay
 	MaxDelay      Duration `toml:"max_delay"`
-	HashMemory    Size     `toml:"hash_memory"` // argon2id working memory of new hashes
-	MaxHashes     int      `toml:"max_hashes"`  // verifications at the same time; 0 = number of CPUs
+	HashMemory    Size     `toml:"hash_memory"`  // argon2id working memory of new hashes
+	MaxHashes     int      `toml:"max_hashes"`   // verifications at the same time; 0 = number of CPUs
+	MaxSessions   int      `toml:"max_sessions"` // session processes at once: one for each uid that is logged in
+	SessionIdle   Duration `toml:"session_idle"` // a session process without a session ends
+}
+
+// Front is imapd or pop3d: what serves clients until they have logged in, and carries their octets afterwards.
+type Front struct {
+	MaxConnections int            `toml:"max_connections"` // of both services
+	MaxPerClient   int            `toml:"max_per_client"`  // connections of one address (IPv6: /64)
+	MaxPerUser     int            `toml:"max_per_user"`    // sessions of one user from one address
+	LoginTimeout   Duration       `toml:"login_timeout"`   // from the greeting to the login
+	IdleTimeout    Duration       `toml:"idle_timeout"`    // of a session, between commands (RFC 9051 §5.4: 30 min; RFC 1939 §3: 10 min)
+	DrainTimeout   Duration       `toml:"drain_timeout"`   // how long sessions may go on when the daemon is to end
+	AllowPlaintext bool           `toml:"allow_plaintext"` // passwords without TLS from other hosts, too
+	ProxyNetworks  []netip.Prefix `toml:"proxy_networks"`  // must begin with a PROXY protocol header
+}
+
+// Folders are made and subscribed at a user's first login, with the attributes of RFC 6154; "" = none.
+type Folders struct {
+	Drafts  string `toml:"drafts"`
+	Sent    string `toml:"sent"`
+	Junk    string `toml:"junk"`
+	Trash   string `toml:"trash"`
+	Archive string `toml:"archive"`
 }

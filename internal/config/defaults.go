@@ -99,7 +99,24 @@ func constants() *Config {
 			FailureDelay: Duration(time.Second),
 			MaxDelay:     Duration(30 * time.Second),
 			HashMemory:   64 << 20,
+			MaxSessions:  1000,
+			SessionIdle:  Duration(time.Minute),
 		},
+		IMAPD:   front(30 * time.Minute),
+		POP3D:   front(10 * time.Minute),
+		Folders: Folders{Drafts: "Drafts", Sent: "Sent", Junk: "Junk", Trash: "Trash", Archive: "Archive"},
+	}
+}
+
+// front is imapd or pop3d.
+func front(idle time.Duration) Front {
+	return Front{
+		MaxConnections: 2000,
+		MaxPerClient:   200,
+		MaxPerUser:     20,
+		LoginTimeout:   Duration(time.Minute),
+		IdleTimeout:    Duration(idle),
+		DrainTimeout:   Duration(20 * time.Second),
 	}
 }
 

@@ -71,7 +71,8 @@ func TestExample(t *testing.T) {
 	want := constants()
 	want.Hostname, want.Origin, want.Path = "mail.example.org", "example.org", "f"
 	want.Admins, want.SMTPD.RelayNetworks, want.SMTPD.XClientNetworks, want.SMTPD.ProxyNetworks = c.Admins, c.SMTPD.RelayNetworks, c.SMTPD.XClientNetworks, c.SMTPD.ProxyNetworks
-	if len(c.Admins)+len(c.SMTPD.RelayNetworks)+len(c.SMTPD.XClientNetworks)+len(c.SMTPD.ProxyNetworks) > 0 || !reflect.DeepEqual(c, want) {
+	want.IMAPD.ProxyNetworks, want.POP3D.ProxyNetworks = c.IMAPD.ProxyNetworks, c.POP3D.ProxyNetworks
+	if len(c.IMAPD.ProxyNetworks)+len(c.POP3D.ProxyNetworks)+len(c.Admins)+len(c.SMTPD.RelayNetworks)+len(c.SMTPD.XClientNetworks)+len(c.SMTPD.ProxyNetworks) > 0 || !reflect.DeepEqual(c, want) {
 		t.Errorf("with all keys:\n got %+v\nwant %+v", c, want)
 	}
 	list, err := settings(c)

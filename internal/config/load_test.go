@@ -111,6 +111,15 @@ func TestProblems(t *testing.T) {
 		"max_recipients": {
 			"version = 1\n[smtpd]\nmax_recipients = 10001\n", "f:3: smtpd.max_recipients: 10001 is not between 1 and 10000",
 		},
+		"fronts and folders": {
+			"version = 1\n[imapd]\nmax_per_user = 0\nidle_timeout = \"1m\"\nproxy_networks = [\"192.0.2.1/24\"]\n[pop3d]\ndrain_timeout = \"0s\"\n" +
+				"[folders]\nsent = \"inbox\"\njunk = \"a..b\"\ntrash = \"Archive\"\ndrafts = \"\"\n",
+			"f:3: imapd.max_per_user: 0 is not between 1 and 1000000\n" +
+				"f:7: pop3d.drain_timeout: 0s is not above 0s and at most 1d\n" +
+				"f:9: folders.sent: \"inbox\" cannot be a folder\n" +
+				"f:10: folders.junk: \"a..b\" cannot be a folder\n" +
+				"f:11: folders.trash: \"Archive\" is named twice",
+		},
 		"mailq_users": {"version = 1\nmailq_users = \"all\"\n", "f:2: mailq_users: \"all\" is none of own, any"},
 		"implicit table": {
 			"version = 1\n\n[a.b]\nc = 1\n", "f:3: unknown key a",

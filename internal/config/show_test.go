@@ -59,6 +59,7 @@ func TestShowReadsBack(t *testing.T) {
 		}
 		// empty and absent lists are the same
 		again.SMTPD.XClientNetworks, again.SMTPD.ProxyNetworks, again.Admins = nil, nil, nil
+		again.IMAPD.ProxyNetworks, again.POP3D.ProxyNetworks = nil, nil
 		if !reflect.DeepEqual(c, again) {
 			t.Errorf("all %v: got %+v\nwant %+v", all, again, c)
 		}

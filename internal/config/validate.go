@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"postrider/internal/address"
 	"postrider/internal/hop"
@@ -44,6 +46,9 @@ func (v *validator) config(c *Config) {
 	v.localdeliver(&c.LocalDeliver)
 	v.relayd(&c.Relayd)
 	v.authd(&c.Authd)
+	v.front("imapd", &c.IMAPD, 30*time.Minute)
+	v.front("pop3d", &c.POP3D, 10*time.Minute)
+	v.folders(&c.Folders)
 }
 
 func (v *validator) version(n int) {
@@ -306,6 +311,54 @@ func (v *validator) authd(a *Authd) {
 	v.ordered("authd.failure_delay", a.FailureDelay, "authd.max_delay", a.MaxDelay)
 	v.size("authd.hash_memory", a.HashMemory, 8<<20, 256<<20)
 	v.between("authd.max_hashes", a.MaxHashes, 0, 1000)
+	v.between("authd.max_sessions", a.MaxSessions, 1, 30_000)
+	v.span("authd.session_idle", a.SessionIdle, day)
+}
+
+// front checks imapd or pop3d; idle is how long a client may count on (RFC 9051 §5.4, RFC 1939 §3).
+func (v *validator) front(name string, f *Front, idle time.Duration) {
+	v.between(name+".max_connections", f.MaxConnections, 1, 1_000_000)
+	v.between(name+".max_per_client", f.MaxPerClient, 1, 1_000_000)
+	v.between(name+".max_per_user", f.MaxPerUser, 1, 1_000_000)
+	v.span(name+".login_timeout", f.LoginTimeout, time.Hour)
+	v.span(name+".idle_timeout", f.IdleTimeout, day)
+	if f.IdleTimeout > 0 && f.IdleTimeout.D() < idle {
+		v.warn(name+".idle_timeout", "clients may count on %v", Duration(idle))
+	}
+	v.span(name+".drain_timeout", f.DrainTimeout, day)
+	v.prefixes(name+".proxy_networks", f.ProxyNetworks, false)
+}
+
+// folders refuses names that no folder can have, or two that are one.
+func (v *validator) folders(f *Folders) {
+	seen := make(map[string]string)
+	for _, folder := range []struct{ key, name string }{
+		{"drafts", f.Drafts}, {"sent", f.Sent}, {"junk", f.Junk}, {"trash", f.Trash}, {"archive", f.Archive},
+	} {
+		key := "folders." + folder.key
+		switch {
+		case folder.name == "":
+		case strings.EqualFold(folder.name, "INBOX") || !validFolder(folder.name):
+			v.fail(key, "%q cannot be a folder", folder.name)
+		case seen[folder.name] != "" && v.lines[key] == 0: // a default
+			v.fail(seen[folder.name], "%q is named twice", folder.name)
+		case seen[folder.name] != "":
+			v.fail(key, "%q is named twice", folder.name)
+		}
+		seen[folder.name] = key
+	}
+}
+
+func validFolder(name string) bool {
+	if len(name) > 200 || !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
+		return false
+	}
+	for _, part := range strings.Split(name, ".") {
+		if part == "" || strings.ContainsAny(part, "/") {
+			return false
+		}
+	}
+	return true
 }
 
 func (v *validator) between(key string, n, low, high int) {

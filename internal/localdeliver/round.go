@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -164,13 +163,9 @@ func (r *round) settle(a answer, inside map[laneKey]int) {
 // delivery makes the job of one recipient.
 func (r *round) delivery(o *outcome, user table.User, ext string) (*delivery, laneKey) {
 	c, e := r.s.Config, r.item.Envelope
-	root, extra := user.Home, ""
-	mailRoot := filepath.Clean(c.MailRoot)
-	if below(user.Home, mailRoot) {
-		root, o.relay = mailRoot, "virtual"
-	}
-	if !below(user.Maildir, root) {
-		extra = filepath.Dir(user.Maildir)
+	root, extra := c.Roots(user.Home, user.Maildir)
+	if root != user.Home {
+		o.relay = "virtual"
 	}
 	o.lane, o.user = laneKey{user.UID, user.GID, root, extra}, user.Name
 	number := 1
@@ -193,12 +188,6 @@ func (r *round) delivery(o *outcome, user table.User, ext string) (*delivery, la
 		j.Original = o.rcpt.Orig.String()
 	}
 	return &delivery{job: j, item: r.item, arrived: time.Now()}, o.lane
-}
-
-// below says whether path lies under dir.
-func below(path, dir string) bool {
-	rel, err := filepath.Rel(dir, path)
-	return err == nil && rel != "." && rel != ".." && !strings.HasPrefix(rel, "../")
 }
 
 // resolve finds the mailbox of a recipient, until ctx ends: all recipients of a round share its time.
