@@ -14,13 +14,15 @@ require (
 	golang.org/x/crypto v0.58.0
 	golang.org/x/net v0.62.0
 	golang.org/x/sys v0.49.0
+	golang.org/x/text v0.43.0
 	golang.org/x/time v0.16.0
 	pgregory.net/rapid v1.3.0
 )
+
+require github.com/emersion/go-imap/v2 v2.0.0-beta.8 // indirect
 
 require (
 	github.com/emersion/go-sasl v0.0.0-20241020182733-b788ff22d5a6 // indirect
 	github.com/go-crypt/x v0.4.16 // indirect
 	github.com/miekg/dns v1.1.73
-	golang.org/x/text v0.43.0 // indirect
 )

@@ -1,0 +1,116 @@
+package search
+
+import (
+	"context"
+	"os"
+	"time"
+
+	"postrider/internal/imap"
+	"postrider/internal/mime"
+)
+
+// examination is what is known of one message so far.
+type examination struct {
+	ctx     context.Context
+	message Message
+	zone    *time.Location
+	reader  *reader // nil if no key needs the file
+
+	informed bool
+	wire     int64
+	arrived  int64 // day
+	file     *os.File
+	tree     *mime.Part
+}
+
+func (e *examination) match(k *key) (bool, error) {
+	switch k.op {
+	case imap.KeyAnd:
+		return e.all(k.keys, true)
+	case imap.KeyOr:
+		none, err := e.all(k.keys, false)
+		return !none && err == nil, err
+	case imap.KeyNot:
+		found, err := e.match(&k.keys[0])
+		return !found && err == nil, err
+	case imap.KeyAll:
+		return true, nil
+	case imap.KeySeq:
+		return k.set.Contains(e.message.Seq()), nil
+	case imap.KeyUID:
+		return k.set.Contains(e.message.UID()), nil
+	case imap.KeyFlag:
+		return e.message.Has(k.flag), nil
+	case imap.KeyNotFlag:
+		return !e.message.Has(k.flag), nil
+	case imap.KeyBefore, imap.KeyOn, imap.KeySince, imap.KeyLarger, imap.KeySmaller:
+		return e.matchInfo(k)
+	case imap.KeyHeader, imap.KeySentBefore, imap.KeySentOn, imap.KeySentSince, imap.KeyBody, imap.KeyText:
+		return e.matchFile(k)
+	}
+	return false, nil
+}
+
+// all says whether the answer is as wanted for every key. It stops at the first for which it is not.
+func (e *examination) all(keys []key, want bool) (bool, error) {
+	for i := range keys {
+		if found, err := e.match(&keys[i]); err != nil || found != want {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+func (e *examination) matchInfo(k *key) (bool, error) {
+	if !e.informed {
+		wire, date, err := e.message.Info(e.ctx)
+		if err != nil {
+			return false, err
+		}
+		e.informed, e.wire, e.arrived = true, wire, day(date.In(e.zone))
+	}
+	switch k.op {
+	case imap.KeyLarger:
+		return uint64(e.wire) > k.num, nil
+	case imap.KeySmaller:
+		return uint64(e.wire) < k.num, nil
+	}
+	return compareDay(k.op, e.arrived, k.day), nil
+}
+
+func (e *examination) matchFile(k *key) (bool, error) {
+	if e.file == nil {
+		file, err := e.message.Open(e.ctx)
+		if err != nil {
+			return false, err
+		}
+		e.file = file
+		e.reader.open(e.ctx, file)
+	}
+	switch k.op {
+	case imap.KeyHeader:
+		return e.reader.matchField(k.field, k.needle)
+	case imap.KeyBody, imap.KeyText:
+		return e.matchParts(k)
+	}
+	sent, err := e.reader.sentDay()
+	return err == nil && compareDay(k.op, sent, k.day), err
+}
+
+func (e *examination) matchParts(k *key) (bool, error) {
+	if e.tree == nil {
+		tree, err := e.reader.scan()
+		if err != nil {
+			return false, err
+		}
+		e.tree = tree
+	}
+	return e.reader.matchParts(e.tree, k.needle, k.op == imap.KeyText)
+}
+
+func (e *examination) close() {
+	if e.file != nil {
+		e.file.Close() // it was only read
+		e.reader.close()
+	}
+}

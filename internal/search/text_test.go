@@ -1,0 +1,237 @@
+package search
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"postrider/internal/mime"
+)
+
+func newText(n *needle) *text {
+	t := &text{maps: &casemaps{}}
+	t.begin(n)
+	return t
+}
+
+func TestText(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		text, needle string
+		found        bool
+	}{
+		{"Hello World", "o w", true},
+		{"hello world", "WORLD", true},
+		{"aaaaaaaaab", "aaab", true},
+		{"abababac", "ababac", true},
+		{"abcabcab", "abcabd", false},
+		{"Café", "cafe", true},
+		{"cafe\u0301", "CAFÉ", true},
+		{"cafes", "cafés", false},
+		{"Привет", "пРИВЕТ", true},
+		{"각", "\u1100\u1161\u11a8", true},
+		{"ﬁne ½", "FINE 1⁄2", true},
+		{"ΣΊΣΥΦΟΣ", "σίσυφος", true},
+		{"a\xff\xfe\xfdb", "a\ufffdb", true},
+		{"a\xe2\x82b", "a\ufffdb", true},
+		{"ß", "ss", false},
+	} {
+		n := newNeedle(c.needle)
+		for size := 1; size <= len(c.text); size++ {
+			x, found := newText(n), false
+			for piece := range pieces([]byte(c.text), size) {
+				found = found || x.read(piece)
+			}
+			if found != c.found {
+				t.Errorf("%q in %q, pieces of %d: %v", c.needle, c.text, size, found)
+			}
+		}
+	}
+}
+
+func pieces(b []byte, size int) func(func([]byte) bool) {
+	return func(yield func([]byte) bool) {
+		for len(b) > 0 {
+			n := min(size, len(b))
+			if !yield(b[:n:n]) {
+				return
+			}
+			b = b[n:]
+		}
+	}
+}
+
+// TestLinear searches what makes a search slow that looks back.
+func TestLinear(t *testing.T) {
+	t.Parallel()
+	haystack := bytes.Repeat([]byte{'a'}, 2<<20)
+	for _, needle := range []string{strings.Repeat("a", 1<<15) + "b", "b" + strings.Repeat("a", 1<<15), strings.Repeat("ab", 1<<14)} {
+		start := time.Now()
+		if newText(newNeedle(needle)).read(haystack) {
+			t.Error("found")
+		}
+		if d := time.Since(start); d > 5*time.Second { // milliseconds; a minute if it were not linear
+			t.Error("took", d)
+		}
+	}
+}
+
+func TestDecoders(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ encoding, in, want string }{
+		{"base64", "aGVsbG8gd29ybGQ=", "hello world"},
+		{"BASE64", "aGVs\r\nbG8g\nd2 9y*bGQ", "hello world"},
+		{"base64", "aGVsbG8=IHdvcmxk", "hello world"},
+		{"base64", "a", ""},
+		{"quoted-printable", "a=3Db =\nc=C3=A9", "a=b cé"},
+		{"quoted-printable", "soft=  \r\nbreak =", "softbreak "},
+		{"quoted-printable", "=zz =4 =4z ==41", "=zz =4 =4z =A"},
+		{"quoted-printable", "= x", "=x"},
+		{"8bit", "a=3D", "a=3D"},
+	} {
+		for size := 1; size <= len(c.in); size++ {
+			d, ok := newTransferDecoder(&c.encoding)
+			if !ok {
+				t.Fatal(c.encoding)
+			}
+			if got := decodeAll(d, []byte(c.in), size); string(got) != c.want {
+				t.Errorf("%s of %q, pieces of %d: %q, not %q", c.encoding, c.in, size, got, c.want)
+			}
+		}
+	}
+	if _, ok := newTransferDecoder(new("x-uuencode")); ok {
+		t.Error("x-uuencode is known")
+	}
+}
+
+func decodeAll(d transferDecoder, in []byte, size int) (out []byte) {
+	for piece := range pieces(in, size) {
+		out = append(out, d.decode(nil, piece)...)
+	}
+	if b, ok := d.(*base64Decoder); ok {
+		out = b.flush(out)
+	}
+	return out
+}
+
+// TestRecoder cuts text in several charsets anywhere.
+func TestRecoder(t *testing.T) {
+	t.Parallel()
+	const want = "ascii, Grüße äöü; привет; 日本語 テスト; end of it"
+	for _, name := range []string{"utf-16", "utf-16le", "gb18030", "iso-2022-jp", "shift_jis", "euc-jp", "iso-8859-15", "koi8-r", "big5"} {
+		e, known := findCharset(name)
+		if !known {
+			t.Fatal(name)
+		}
+		text := want
+		encoded, err := e.NewEncoder().String(text)
+		for err != nil { // leave out what the charset does not have
+			_, size := lastForeign(text)
+			text = text[:size] + strings.TrimLeftFunc(text[size:], func(r rune) bool { return r >= 0x80 })
+			encoded, err = e.NewEncoder().String(text)
+		}
+		for size := 1; size < 20; size++ {
+			x := newText(newNeedle(text))
+			c := newRecoder(e, make([]byte, 64))
+			found := false
+			for piece := range pieces([]byte(encoded), size) {
+				found = found || c.read(piece, x)
+			}
+			if !found {
+				t.Errorf("%s, pieces of %d: %q not found", name, size, text)
+			}
+		}
+	}
+}
+
+// lastForeign gives the place of the last run of characters that are not ASCII.
+func lastForeign(s string) (string, int) {
+	end := strings.LastIndexFunc(s, func(r rune) bool { return r >= 0x80 })
+	start := end
+	for start > 0 && s[start-1] >= 0x80 {
+		start--
+	}
+	return s[start:], start
+}
+
+func TestWords(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"plain":                                     "plain",
+		"=?utf-8?q?a_b=C3=A9?=":                     "a bé",
+		"=?UTF-8?B?w6k=?= =?utf-8?Q?=C3=A9?=":       "éé",
+		"x =?utf-8?q?y?= z":                         "x y z",
+		"=?utf-8?q?a?=b=?utf-8?q?c?=":               "abc",
+		"=?iso-8859-1?q?=E9?=":                      "é",
+		"=?x-none?q?abc=41?=":                       "abcA",
+		"=?utf-8*en?q?a?=":                          "a",
+		"=?utf-8?x?a?= =?utf-8?q?b":                 "=?utf-8?x?a?= =?utf-8?q?b",
+		"=?=?utf-8?q?a?=":                           "=?a",
+		"=?utf-8?q?a b?=":                           "a b",
+		"=?utf-8?b?aGVsbG8?=":                       "hello",
+		"=?utf-8?q?=4?= =?":                         "=4 =?",
+		"=?iso-2022-jp?B?GyRCRnxLXBsoQg==?=":        "日本",
+		"=?utf-8?q??=x":                             "x",
+		"a =?utf-8?Q?b?=  =?utf-8?Q?c?=\t d":        "a bc\t d",
+		strings.Repeat("=?", 1000) + "utf-8?q?a?= ": strings.Repeat("=?", 999) + "a ",
+	} {
+		if got := string(decodeWords(nil, []byte(in))); got != want {
+			t.Errorf("%q: %q, not %q", in, got, want)
+		}
+	}
+}
+
+func TestParseDay(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"Thu, 12 Mar 2020 10:00:00 +0100":             "2020-03-12",
+		"12 Mar 2020 23:59:59 -1200":                  "2020-03-12",
+		"1 jan 69 00:00 GMT":                          "2069-01-01",
+		"1 Jan 70 00:00 GMT":                          "1970-01-01",
+		"Thursday, 5 March 2020":                      "2020-03-05",
+		"5-Mar-2020 12:00:00":                         "2020-03-05",
+		"(a (b) \\) c) Thu (,) ,05 Mar (2019) 2020 x": "2020-03-05",
+		"":                     "",
+		"yesterday":            "",
+		"32 Mar 2020 00:00":    "",
+		"0 Mar 2020 00:00":     "",
+		"1 Mrz 2020":           "",
+		"1 Mar 120":            "",
+		"1 Mar 1899":           "",
+		"Mon Mar  5 12:00 ":    "",
+		"1 Mar 20200000000000": "",
+	} {
+		got := ""
+		if d, ok := parseDay([]byte(in)); ok {
+			got = time.Unix(d*24*60*60, 0).UTC().Format(time.DateOnly)
+		}
+		if got != want {
+			t.Errorf("%q: %q, not %q", in, got, want)
+		}
+	}
+}
+
+func TestAddressForm(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"a@b":                               "<a@b>",
+		"Alice <a@b> , c@d (Carol)":         "Alice <a@b>, Carol <c@d>",
+		`John Doe <"j d"@b>`:                `"John Doe" <"j d"@b>`,
+		"=?utf-8?q?x?= y <a@b>":             "=?utf-8?q?x?= y <a@b>",
+		"friends: a@b, c@d;, e@f":           "friends: <a@b>, <c@d>;, <e@f>",
+		"undisclosed-recipients:;":          "undisclosed-recipients: ;",
+		`"O'Neil \"x\"" <o@n>`:              `"O\'Neil \"x\"" <o@n>`,
+		"@route.example:a@b":                "",
+		"<@route.example:a@b>":              "<@route.example:a@b>",
+		strings.Repeat("a@b, ", 2000) + "z": "",
+	} {
+		got := string(addressForm([]byte(in)))
+		if want != "" && got != want {
+			t.Errorf("%q: %q, not %q", in, got, want)
+		}
+		if n := len(mime.ParseAddresses([]byte(got), 2*maxAddresses)); n > maxAddresses {
+			t.Errorf("%q: %d addresses", in, n)
+		}
+	}
+}
