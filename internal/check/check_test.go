@@ -354,6 +354,35 @@ func TestFilesystem(t *testing.T) {
 	}
 }
 
+func TestMailFilesystem(t *testing.T) {
+	t.Parallel()
+	for line, want := range map[string][]string{
+		"1 1 9:1 / MAIL rw - xfs /dev/x rw": nil,
+		"1 1 0:1 / MAIL rw - nfs4 x rw":     {"warning: on nfs4"},
+		"1 1 0:1 / MAIL rw - tmpfs x rw":    {"warning: on tmpfs"},
+	} {
+		w := newWorld(t)
+		mail, err := filepath.EvalSymlinks(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.MailRoot = mail
+		if err := os.MkdirAll(w.kernel.proc+"/self", 0o700); err != nil {
+			t.Fatal(err)
+		}
+		write(t, w.kernel.proc+"/self/mountinfo", strings.ReplaceAll(line, "MAIL", mail)+"\n")
+		w.mailFilesystem()
+		w.expect(t, want...)
+		w.problems, w.RemoteMail = nil, true
+		w.mailFilesystem()
+		for _, p := range w.problems {
+			if strings.Contains(p.String(), "nfs4") {
+				t.Errorf("with remote_mail: %v", p)
+			}
+		}
+	}
+}
+
 // bare is a kernel with an ext4 on device 9:1 = vdz and the journal of another one.
 func bare(proc, sys string) error {
 	return errors.Join(os.MkdirAll(proc+"/fs/ext4/vdz", 0o700), os.MkdirAll(proc+"/fs/jbd2/vdz1-8", 0o700), os.MkdirAll(sys+"/dev/block", 0o700),

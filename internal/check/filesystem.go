@@ -49,6 +49,19 @@ func (w *world) filesystem() {
 	}
 }
 
+// mailFilesystem checks what the mailboxes of virtual users lie on: sessions believe the times of directories, and notifications,
+// unless they are told not to.
+func (w *world) mailFilesystem() {
+	m, err := w.kernel.mount(w.MailRoot)
+	switch {
+	case err != nil: // nobody has mail yet
+	case isRemote(m.kind) && !w.RemoteMail:
+		w.warn(w.MailRoot, "on %s: if other hosts write there too, their mail is seen late; remote_mail = true makes sessions look", m.kind)
+	case m.kind == "tmpfs" || m.kind == "ramfs":
+		w.warn(w.MailRoot, "on %s: mail does not survive a restart of the host", m.kind)
+	}
+}
+
 func isRemote(kind string) bool {
 	switch kind {
 	case "nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "virtiofs":

@@ -85,6 +85,7 @@ func (w *world) spool() {
 		w.directory(d, root.Dev)
 	}
 	w.filesystem()
+	w.mailFilesystem()
 }
 
 func (w *world) directory(d directory, dev uint64) {

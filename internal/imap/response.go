@@ -18,9 +18,11 @@ const (
 	CodeCannot               Code = "CANNOT"
 	CodeClosed               Code = "CLOSED"
 	CodeCompressionActive    Code = "COMPRESSIONACTIVE"
+	CodeExpungeIssued        Code = "EXPUNGEISSUED"
 	CodeInUse                Code = "INUSE"
 	CodeLimit                Code = "LIMIT"
 	CodeNonExistent          Code = "NONEXISTENT"
+	CodeNoModSeq             Code = "NOMODSEQ"
 	CodeNoPerm               Code = "NOPERM"
 	CodeOverQuota            Code = "OVERQUOTA"
 	CodeParse                Code = "PARSE"
@@ -31,6 +33,7 @@ const (
 	CodeTooBig               Code = "TOOBIG"
 	CodeTryCreate            Code = "TRYCREATE"
 	CodeUnavailable          Code = "UNAVAILABLE"
+	CodeUseAttr              Code = "USEATTR"
 )
 
 func codeNumber(name string, n uint64) Code { return Code(appendUint([]byte(name+" "), n)) }
@@ -310,11 +313,12 @@ func (w *Writer) FetchWire(attr FetchAttr, wire []byte) {
 
 // FetchText writes octets of the message that are in memory; nil is NIL, a part that is not there.
 func (w *Writer) FetchText(item *FetchItem, text []byte) {
-	b := append(item.AppendName(w.space()), ' ')
+	b := w.section(item)
 	if text == nil {
 		w.add(append(b, "NIL"...))
 		return
 	}
+	w.octets += int64(len(text))
 	b = appendUint(append(b, '{'), uint64(len(text)))
 	w.add(append(b, "}\r\n"...))
 	start := len(w.buf)
@@ -326,6 +330,20 @@ func (w *Writer) FetchText(item *FetchItem, text []byte) {
 // FetchLiteral writes size octets of the message from src. If src fails or ends before, nothing more can be said: the
 // error stays in the Writer.
 func (w *Writer) FetchLiteral(item *FetchItem, size int64, src io.Reader) {
-	w.add(append(item.AppendName(w.space()), ' '))
+	w.add(w.section(item))
+	w.octets += size
 	w.copyLiteral(size, src)
+}
+
+// section appends the name of a data item and a space, the names of header fields in upper case as Dovecot does.
+func (w *Writer) section(item *FetchItem) []byte {
+	b := w.space()
+	start := len(b)
+	b = item.AppendName(b)
+	for i, c := range b[start:] {
+		if 'a' <= c && c <= 'z' {
+			b[start+i] = c - 'a' + 'A'
+		}
+	}
+	return append(b, ' ')
 }

@@ -24,6 +24,8 @@ type Writer struct {
 	buf   []byte
 	err   error
 	first bool // of the data items of a FETCH
+
+	octets int64 // of messages
 }
 
 // NewWriter returns a Writer that holds no buffer until it is used.
@@ -31,6 +33,9 @@ func NewWriter(w io.Writer) *Writer { return &Writer{w: w} }
 
 // Err is the error of an earlier write.
 func (w *Writer) Err() error { return w.err }
+
+// MessageOctets is how much of messages was written in all, for the log.
+func (w *Writer) MessageOctets() int64 { return w.octets }
 
 // Flush sends all that is still buffered.
 func (w *Writer) Flush() error {

@@ -78,6 +78,7 @@ func TestFetchResponse(t *testing.T) {
 	section := &FetchItem{Attr: FetchSection, Partial: &Partial{2, 4}, Section: Section{Part: []uint32{1, 2},
 		Specifier: SectionHeaderFields, Fields: []string{"Date", "a b"}}}
 	text := &FetchItem{Attr: FetchRFC822Text}
+	octets := int64(0)
 	got := written(func(w *Writer) {
 		w.BeginFetch(12)
 		w.FetchFlags([]Flag{FlagSeen})
@@ -90,9 +91,13 @@ func TestFetchResponse(t *testing.T) {
 		w.FetchText(text, nil)
 		w.FetchLiteral(text, 3, iotest.OneByteReader(strings.NewReader("x\x00zzz")))
 		w.EndFetch()
+		octets = w.MessageOctets()
 	})
+	if octets != 7 {
+		t.Errorf("%d octets of messages", octets)
+	}
 	want := "* 12 FETCH (FLAGS (\\Seen) UID 9 INTERNALDATE \" 7-Jul-1996 02:44:25 -0700\" RFC822.SIZE 4286 MODSEQ (3) " +
-		"ENVELOPE (NIL) BODY[1.2.HEADER.FIELDS (Date \"a b\")]<2> {4}\r\na\x80cd RFC822.TEXT NIL RFC822.TEXT {3}\r\nx\x80z)\r\n"
+		"ENVELOPE (NIL) BODY[1.2.HEADER.FIELDS (DATE \"A B\")]<2> {4}\r\na\x80cd RFC822.TEXT NIL RFC822.TEXT {3}\r\nx\x80z)\r\n"
 	if got != want {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}

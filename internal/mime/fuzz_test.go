@@ -1,7 +1,10 @@
 package mime
 
 import (
+	"bufio"
 	"bytes"
+	"io"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -32,6 +35,7 @@ func FuzzScan(f *testing.F) {
 			t.Fatalf("the structure depends on how the message is read (%v)", err)
 		}
 		sameWithCRLF(t, message, root)
+		measured(t, message, root)
 		open(t, message, root)
 	})
 }
@@ -76,25 +80,62 @@ func sameWithCRLF(t *testing.T, message []byte, root *Part) {
 
 func open(t *testing.T, message []byte, root *Part) {
 	for _, spec := range []string{"", "HEADER", "TEXT", "1", "2.MIME", "1.HEADER", "1.1", "HEADER.FIELDS.NOT", "2.HEADER.FIELDS"} {
-		s, err := ParseSection(spec)
-		if err != nil {
-			t.Fatal(err)
-		}
+		s, _ := section(spec)
 		s.Fields = []string{"subject"}
-		c, err := Open(bytes.NewReader(message), root, s)
+		c := opened(t, bytes.NewReader(message), root, s)
+		whole, err := textOf(c)
+		if err != nil || int64(len(whole)) != c.Size {
+			t.Fatalf("BODY[%s]: %d of %d octets: %v", spec, len(whole), c.Size, err)
+		}
+		if spec == "" && !bytes.Equal(whole, naive(message)) {
+			t.Fatalf("BODY[] is %q", whole)
+		}
+		part, err := textOf(c.Slice(1, 5).Slice(1, 9))
+		if err != nil || !bytes.Equal(part, cut(whole)) {
+			t.Fatalf("BODY[%s]<2.4> of %q is %q (%v)", spec, whole, part, err)
+		}
+		pieces(t, c, whole)
+	}
+}
+
+// pieces reads a text as a client does that asks for one slice after the other, by one Reader with a small buffer.
+func pieces(t *testing.T, c Content, whole []byte) {
+	r, m := newReader(), Mark{}
+	if !c.filtered() {
+		r = NewReader(bufio.NewReaderSize(nil, 16))
+	}
+	var got []byte
+	for i := int64(0); i < c.Size && i < 20; i++ {
+		r.Reset(c.Slice(i*7, 7).Near(m))
+		piece, err := io.ReadAll(r)
 		if err != nil {
 			t.Fatal(err)
 		}
-		var whole, part bytes.Buffer
-		if n, err := c.WriteTo(&whole); err != nil || n != c.Size || whole.Len() != int(n) {
-			t.Fatalf("BODY[%s]: %d of %d octets: %v", spec, n, c.Size, err)
-		}
-		if spec == "" && !bytes.Equal(whole.Bytes(), naive(message)) {
-			t.Fatalf("BODY[] is %q", whole.Bytes())
-		}
-		if _, err := c.Slice(1, 5).Slice(1, 9).WriteTo(&part); err != nil || !bytes.Equal(part.Bytes(), cut(whole.Bytes())) {
-			t.Fatalf("BODY[%s]<2.4> of %q is %q (%v)", spec, whole.Bytes(), part.Bytes(), err)
-		}
+		got, m = append(got, piece...), r.Mark()
+	}
+	if !bytes.Equal(got, whole[:min(len(whole), 140)]) {
+		t.Fatalf("in slices %q, at once %q", got, whole)
+	}
+}
+
+// measured compares the quick ways to look at a message with Scan.
+func measured(t *testing.T, message []byte, root *Part) {
+	whole, err := Measure(bytes.NewReader(message))
+	if err != nil || whole.Header != root.Header || whole.Body != root.Body {
+		t.Fatalf("Measure(%q) = %+v %+v, Scan says %+v %+v (%v)", message, whole.Header, whole.Body, root.Header, root.Body, err)
+	}
+	slow, err := Measure(iotest.OneByteReader(bytes.NewReader(message)))
+	if err != nil || !reflect.DeepEqual(slow, whole) {
+		t.Fatalf("Measure(%q) = %+v or %+v (%v)", message, whole, slow, err)
+	}
+	header, err := MeasureHeader(bytes.NewReader(message))
+	if err != nil || header.Header != root.Header {
+		t.Fatalf("MeasureHeader(%q) = %+v, not %+v (%v)", message, header.Header, root.Header, err)
+	}
+	header, err = ScanHeader(bytes.NewReader(message))
+	if err != nil || header.Header != root.Header || !reflect.DeepEqual(header.Envelope, root.Envelope) || header.Kind != root.Kind ||
+		!reflect.DeepEqual(header.Params, root.Params) || header.Parts != nil || header.Body.Size() != 0 {
+		t.Fatalf("ScanHeader(%q) = %+v, Scan says %+v (%v)", message, header, root, err)
 	}
 }
 
@@ -121,21 +162,5 @@ func FuzzAddress(f *testing.F) {
 		if err := check(&Part{Envelope: &Envelope{From: list}}); err != nil {
 			t.Fatal(err)
 		}
-	})
-}
-
-func FuzzSection(f *testing.F) {
-	for _, s := range []string{"", "1.2.HEADER", "TEXT", "1.MIME", "2.header.fields.not", "0", "1..2", "MIME", "1.TEXT.1"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, spec string) {
-		s, err := ParseSection(spec)
-		if err != nil {
-			return
-		}
-		if s.Text == MIME && len(s.Path) == 0 {
-			t.Fatalf("%q is %+v", spec, s)
-		}
-		(&Part{}).Find(s)
 	})
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -65,7 +64,7 @@ func TestSectionTree(t *testing.T) {
 			t.Errorf("BODY[%s] is %q, want %q...", spec, got, want)
 		}
 	}
-	for _, spec := range []string{"5", "1.2", "3.3", "1.HEADER", "4.TEXT", "4.2.2.3", "4.2.2.1.1.1"} {
+	for _, spec := range []string{"5", "0", "1.2", "3.3", "1.HEADER", "4.TEXT", "4.2.2.3", "4.2.2.1.1.1"} {
 		if got := fetch(t, message, root, spec); got != "" {
 			t.Errorf("BODY[%s] is %q", spec, got)
 		}
@@ -74,46 +73,15 @@ func TestSectionTree(t *testing.T) {
 
 func fetch(t *testing.T, message string, root *Part, spec string) string {
 	t.Helper()
-	s, err := ParseSection(spec)
+	s, ok := section(spec)
+	if !ok {
+		t.Fatalf("section %q", spec)
+	}
+	b, err := textOf(opened(t, strings.NewReader(message), root, s))
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := Open(strings.NewReader(message), root, s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var b bytes.Buffer
-	if _, err := c.WriteTo(&b); err != nil {
-		t.Fatal(err)
-	}
-	return b.String()
-}
-
-func TestParseSection(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		in   string
-		want Section
-	}{
-		{"", Section{}},
-		{"text", Section{Text: BodyText}},
-		{"HEADER", Section{Text: Header}},
-		{"1", Section{Path: []int{1}}},
-		{"1.20.3", Section{Path: []int{1, 20, 3}}},
-		{"1.MIME", Section{Path: []int{1}, Text: MIME}},
-		{"2.1.Header.Fields.Not", Section{Path: []int{2, 1}, Text: HeaderFieldsNot}},
-		{"HEADER.FIELDS", Section{Text: HeaderFields}},
-	} {
-		got, err := ParseSection(c.in)
-		if err != nil || !slices.Equal(got.Path, c.want.Path) || got.Text != c.want.Text {
-			t.Errorf("ParseSection(%q) = %+v, %v", c.in, got, err)
-		}
-	}
-	for _, in := range []string{"0", "1.", ".1", "1..2", "MIME", "x", "1.x", "TEXT.1", "-1", "+1", "1 ", "99999999999", "HEADER.", strings.Repeat("1.", 300) + "1"} {
-		if got, err := ParseSection(in); !errors.Is(err, ErrSection) {
-			t.Errorf("ParseSection(%q) = %+v, %v", in, got, err)
-		}
-	}
+	return string(b)
 }
 
 // TestSlices compares each slice of a text with the text, whatever its line ends.
@@ -124,17 +92,13 @@ func TestSlices(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c, err := Open(strings.NewReader(message), root, Section{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		c := opened(t, strings.NewReader(message), root, Section{})
 		want := naive([]byte(message))
 		for from := range len(want) + 2 {
 			for to := from; to < len(want)+2; to++ {
-				var b bytes.Buffer
-				_, err := c.Slice(int64(from), int64(to-from)).WriteTo(&b)
-				if w := want[min(from, len(want)):min(to, len(want))]; err != nil || !bytes.Equal(b.Bytes(), w) {
-					t.Errorf("%q[%d:%d] is %q, want %q (%v)", message, from, to, b.Bytes(), w, err)
+				b, err := textOf(c.Slice(int64(from), int64(to-from)))
+				if w := want[min(from, len(want)):min(to, len(want))]; err != nil || !bytes.Equal(b, w) {
+					t.Errorf("%q[%d:%d] is %q, want %q (%v)", message, from, to, b, w, err)
 				}
 			}
 		}
@@ -148,18 +112,25 @@ func TestReadErrors(t *testing.T) {
 	if !errors.Is(err, broken) || root.Size() != 16 || deref(root.Envelope.Subject) != "s" {
 		t.Errorf("Scan gives %+v, %v", root, err)
 	}
-	c, err := Open(strings.NewReader("Subject: s\n\nb"), root, Section{})
-	if err != nil {
-		t.Fatal(err)
+	c := opened(t, strings.NewReader("Subject: s\n\nb"), root, Section{})
+	if b, err := textOf(c); len(b) != 15 || !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("of a file that was cut short: %q, %v", b, err)
 	}
-	if n, err := c.WriteTo(io.Discard); n != 15 || !errors.Is(err, io.ErrUnexpectedEOF) {
-		t.Errorf("of a file that was cut short: %d, %v", n, err)
+	failing := io.NewSectionReader(failingFile{broken}, 0, 100)
+	if b, err := textOf(opened(t, failing, root, Section{})); len(b) != 0 || !errors.Is(err, broken) {
+		t.Errorf("of a file that cannot be read: %q, %v", b, err)
 	}
-	if _, err := c.WriteTo(&failing{}); !errors.Is(err, io.ErrClosedPipe) {
-		t.Errorf("to a closed connection: %v", err)
+	if _, err := newReader().Open(failing, root, Section{Text: HeaderFieldsNot}); !errors.Is(err, broken) {
+		t.Errorf("the header of a file that cannot be read: %v", err)
+	}
+	for _, measure := range []func(io.Reader) (*Part, error){Measure, MeasureHeader, ScanHeader} {
+		p, err := measure(io.MultiReader(strings.NewReader("Subject: s"), iotest.ErrReader(broken)))
+		if !errors.Is(err, broken) || p.Header.Size() != 10 {
+			t.Errorf("%+v, %v", p, err)
+		}
 	}
 }
 
-type failing struct{}
+type failingFile struct{ err error }
 
-func (*failing) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+func (f failingFile) ReadAt([]byte, int64) (int, error) { return 0, f.err }

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"strings"
 )
@@ -16,23 +15,22 @@ const BufferSize = 32 << 10
 // limits, whatever is read. The error is of r alone; the tree is then that of the octets before it. A *bufio.Reader of
 // BufferSize or more is used as it is, so that one serves many messages.
 func Scan(r io.Reader) (*Part, error) {
-	s := &scanner{addresses: MaxAddresses, budget: MaxHeaders}
-	s.open(nil)
+	s := newScanner()
 	root := s.part
-	in := bufio.NewReaderSize(r, BufferSize)
-	for {
-		line, err := in.ReadSlice('\n')
-		if len(line) > 0 {
-			s.read(line)
-		}
-		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
-			s.finish()
-			if errors.Is(err, io.EOF) {
-				return root, nil
-			}
-			return root, fmt.Errorf("scan message: %w", err)
-		}
-	}
+	err := s.run(r, false)
+	s.finish()
+	return root, err
+}
+
+// ScanHeader is Scan that stops after the header of the message: all that the header says is known, the body is empty and
+// has no parts.
+func ScanHeader(r io.Reader) (*Part, error) {
+	s := newScanner()
+	root := s.part
+	err := s.run(r, true)
+	s.finish()
+	root.Body.End, root.Parts = root.Body.Start, nil
+	return root, err
 }
 
 // boundary is one that may still come.
@@ -60,13 +58,35 @@ type scanner struct {
 	addresses int
 }
 
+func newScanner() *scanner {
+	s := &scanner{addresses: MaxAddresses, budget: MaxHeaders}
+	s.open(nil)
+	return s
+}
+
+// run reads to the end of the message, or of its header only.
+func (s *scanner) run(r io.Reader, header bool) error {
+	root := s.part
+	in := bufio.NewReaderSize(r, BufferSize)
+	for !header || s.inHeader && s.part == root {
+		line, err := in.ReadSlice('\n')
+		if len(line) > 0 {
+			s.read(line)
+		}
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+			return readError(err)
+		}
+	}
+	return nil
+}
+
 // read takes a line or a fragment of one.
 func (s *scanner) read(line []byte) {
 	start := !s.inLine
 	if start && len(s.bounds) > 0 && len(line) > 2 && line[0] == '-' && line[1] == '-' {
 		s.boundaryLine(line)
 	}
-	blank := s.inHeader && start && !s.skipping && (line[0] == '\n' || string(line) == "\r\n")
+	blank := s.inHeader && start && !s.skipping && isBlank(line)
 	if s.inHeader && !s.skipping && !blank {
 		s.budget -= s.fields.line(line, start, s.budget)
 	}
