@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -67,13 +66,33 @@ func (l *uidlist) with(more []record, keep func(record) bool) *uidlist {
 	return &c
 }
 
-// byArrival orders names by the seconds that they begin with.
+// byArrival orders names as they were made: they begin with seconds, and numbers that grow follow: M and the microseconds, which some
+// write without zeros in front, Q or an underscore and a count. So runs of digits are compared as numbers.
 func byArrival(a, b string) int {
-	return cmp.Or(cmp.Compare(arrival(a), arrival(b)), cmp.Compare(a, b))
+	x, y := a, b
+	for x != "" && y != "" {
+		i, j := digits(x), digits(y)
+		if i > 0 && j > 0 {
+			n, m := strings.TrimLeft(x[:i], "0"), strings.TrimLeft(y[:j], "0")
+			if c := cmp.Or(cmp.Compare(len(n), len(m)), cmp.Compare(n, m)); c != 0 {
+				return c
+			}
+			x, y = x[i:], y[j:]
+			continue
+		}
+		if x[0] != y[0] {
+			return cmp.Compare(x[0], y[0])
+		}
+		x, y = x[1:], y[1:]
+	}
+	return cmp.Or(cmp.Compare(len(x), len(y)), cmp.Compare(a, b))
 }
 
-func arrival(base string) int64 {
-	seconds, _, _ := strings.Cut(base, ".")
-	n, _ := strconv.ParseInt(seconds, 10, 64)
+// digits is how many digits s begins with.
+func digits(s string) int {
+	n := 0
+	for n < len(s) && '0' <= s[n] && s[n] <= '9' {
+		n++
+	}
 	return n
 }

@@ -12,10 +12,13 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"postrider/internal/fault"
 )
 
 const (
 	staleLock = 120 * time.Second // a dotlock that nobody touched for so long may be broken
+	emptyLock = 10 * time.Second  // and one that is empty: its maker died before it wrote anything
 	touchLock = 10 * time.Second  // how often its holder touches it
 	maxWait   = 100 * time.Millisecond
 )
@@ -28,7 +31,7 @@ type dotlock struct {
 }
 
 // takeDotlock makes path, waiting for another's at most until timeout. One is stale when it has not changed for 120 s while
-// we looked, or when its maker's process on this host has ended.
+// we looked, for 10 s if it is empty, or when its maker's process on this host has ended.
 func takeDotlock(ctx context.Context, path string, timeout time.Duration) (*dotlock, error) {
 	deadline := time.Now().Add(timeout)
 	var seen fileID
@@ -36,7 +39,10 @@ func takeDotlock(ctx context.Context, path string, timeout time.Duration) (*dotl
 	for wait := time.Millisecond; ; wait = min(2*wait, maxWait) {
 		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o600)
 		if err == nil {
-			return &dotlock{path: path, file: f, touched: time.Now()}, nil
+			l := &dotlock{path: path, file: f, touched: time.Now()}
+			fault.Point("mailstore.lock-made")
+			l.sign() // who cannot read the owner waits until it is stale
+			return l, nil
 		}
 		if !errors.Is(err, fs.ErrExist) {
 			return nil, err
@@ -51,7 +57,7 @@ func takeDotlock(ctx context.Context, path string, timeout time.Duration) (*dotl
 			seen, since = id, time.Now()
 			fallthrough
 		default:
-			if (time.Since(since) > staleLock || ownerDead(path)) && breakLock(path, id) {
+			if (time.Since(since) > patience(id) || ownerDead(path)) && breakLock(path, id) {
 				wait = time.Millisecond / 2
 			}
 		}
@@ -66,13 +72,21 @@ func takeDotlock(ctx context.Context, path string, timeout time.Duration) (*dotl
 	}
 }
 
+// patience is how long a lock may go unchanged.
+func patience(lock fileID) time.Duration {
+	if lock.Size == 0 {
+		return emptyLock
+	}
+	return staleLock
+}
+
 // breakLock removes a lock if it is still the one that was looked at.
 func breakLock(path string, id fileID) bool {
 	now, err := statID(path)
 	return err == nil && now == id && os.Remove(path) == nil
 }
 
-// ownerDead reads "pid:host", which Dovecot and we write into a lock of the uidlist.
+// ownerDead reads "pid:host", which we write into a lock, and Dovecot into that of the uidlist.
 func ownerDead(path string) bool {
 	f, _, err := openRegular(path, os.O_RDONLY)
 	if err != nil {
@@ -125,27 +139,34 @@ func (l *dotlock) release() {
 	l.file.Close()
 }
 
-// replace makes what was written into the lock file the contents of target, as Dovecot does with small files. The mtime
-// grows, so that a reader that compares times sees it.
+// replace gives target other contents and removes the lock. The mtime grows, so that a reader that compares times sees it.
 func (l *dotlock) replace(target, contents string) error {
-	defer l.file.Close()
-	err := func() error {
-		if _, err := l.file.WriteString(contents); err != nil {
+	defer l.release()
+	tmp := target + ".tmp"
+	os.Remove(tmp) // of one who died; O_EXCL then takes nothing else that stands there
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	err = func() error {
+		if _, err := f.WriteString(contents); err != nil {
 			return err
 		}
-		if err := growTime(l.file, target); err != nil {
+		if err := growTime(f, target); err != nil {
 			return err
 		}
-		if err := l.file.Sync(); err != nil {
+		if err := f.Sync(); err != nil {
 			return err
 		}
+		fault.Point("mailstore.file-written")
 		if !l.ours() {
 			return fmt.Errorf("%w: %s was broken", ErrLocked, l.path)
 		}
-		return os.Rename(l.path, target)
+		return os.Rename(tmp, target)
 	}()
 	if err != nil && l.ours() {
-		os.Remove(l.path)
+		os.Remove(tmp)
 	}
 	return err
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"postrider/internal/fault"
 )
 
 // Folder is a folder as LIST shows it.
@@ -94,6 +96,16 @@ func (s *Store) names() (names []string, err error) {
 	return names, nil
 }
 
+// Exists says whether there is a folder that can be opened.
+func (s *Store) Exists(name string) (bool, error) {
+	name, err := normalName(name)
+	if err != nil {
+		return false, err
+	}
+	_, exists := s.dir(name)
+	return exists, nil
+}
+
 // Create makes a folder. Its parents need none of their own, as in Dovecot.
 func (s *Store) Create(ctx context.Context, name string) error {
 	name, err := normalName(name)
@@ -140,6 +152,7 @@ func (s *Store) fill(ctx context.Context, name, dir string) error {
 	if err := syncDir(s.root); err != nil {
 		return err
 	}
+	fault.Point("mailstore.folder-made")
 	b, err := s.Open(ctx, name, true)
 	if b != nil {
 		b.Close()
@@ -182,6 +195,7 @@ func (s *Store) trash(dir string) error {
 		}
 	}
 	s.forgetFolder(dir)
+	fault.Point("mailstore.trashed")
 	if err := os.RemoveAll(trash); err != nil {
 		return err
 	}
@@ -248,6 +262,7 @@ func (s *Store) rename(ctx context.Context, from, to string) error {
 		if err := unix.Renameat2(unix.AT_FDCWD, m[0], unix.AT_FDCWD, m[1], unix.RENAME_NOREPLACE); err != nil {
 			return &os.LinkError{Op: "rename", Old: m[0], New: m[1], Err: err}
 		}
+		fault.Point("mailstore.child-renamed")
 		s.forgetFolder(m[0])
 		s.forgetFolder(m[1])
 	}

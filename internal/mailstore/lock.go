@@ -36,7 +36,6 @@ func (f *folder) lock(ctx context.Context) (*folderLock, error) {
 		own.Close()
 		return nil, err
 	}
-	dot.sign() // who cannot read the owner waits until it is stale
 	return &folderLock{own: own, dot: dot}, nil
 }
 

@@ -88,6 +88,9 @@ func (b *Mailbox) AllKeywords() (names []string, room bool) {
 	return names, len(names) < MaxKeywords
 }
 
+// Keywords are the names of the folder's letters, to tell a change of them; they are not to be changed.
+func (b *Mailbox) Keywords() *KeywordNames { return &b.state.Keywords }
+
 // Sync looks for what others changed and brings the view up to date. The changes count even beside an error. After
 // ErrNoFolder or ErrReset the view is dead.
 func (b *Mailbox) Sync(ctx context.Context, mode Mode) (Changes, error) {

@@ -91,6 +91,35 @@ func (s *Store) Subscriptions() ([]string, error) {
 	return names, nil
 }
 
+// NeverSubscribed says that there is no list of subscriptions yet, not even an empty one.
+func (s *Store) NeverSubscribed() (bool, error) {
+	_, err := os.Lstat(filepath.Join(s.root, subscriptionsFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for subscriptions: %w", err)
+	}
+	return false, nil
+}
+
+// SubscribeFirst makes the list of subscriptions, in one step, if there is none.
+func (s *Store) SubscribeFirst(ctx context.Context, names []string) error {
+	path := filepath.Join(s.root, subscriptionsFile)
+	lock, err := takeDotlock(ctx, path+".lock", s.opts.LockTimeout)
+	if err != nil {
+		return fmt.Errorf("lock subscriptions: %w", diskError(err))
+	}
+	if never, err := s.NeverSubscribed(); err != nil || !never {
+		lock.release()
+		return err
+	}
+	if err := lock.replace(path, formatSubscriptions(names)); err != nil {
+		return fmt.Errorf("write subscriptions: %w", diskError(err))
+	}
+	return nil
+}
+
 // Subscribe adds a name to the subscriptions, or takes it off.
 func (s *Store) Subscribe(ctx context.Context, name string, on bool) error {
 	normal, err := normalName(name)

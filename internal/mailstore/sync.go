@@ -207,6 +207,7 @@ func (f *folder) newList(lock *folderLock) error {
 	if err != nil {
 		return err
 	}
+	fault.Point("mailstore.validity-taken")
 	reset := f.state != nil
 	f.forget()
 	f.list = &uidfile{uidlist: newUidlist(validity)}
