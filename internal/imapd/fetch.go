@@ -1,0 +1,180 @@
+package imapd
+
+import (
+	"context"
+	"errors"
+	"os"
+	"slices"
+	"time"
+
+	"postrider/internal/fetch"
+	"postrider/internal/imap"
+	"postrider/internal/mailstore"
+)
+
+// source is a message in the selected mailbox, for package fetch.
+type source struct {
+	box *mailstore.Mailbox
+	*mailstore.Message
+}
+
+func (s *source) Info(ctx context.Context) (wire int64, date time.Time, err error) {
+	info, err := s.box.Info(ctx, s.Message)
+	return info.Wire, info.Date, err
+}
+
+func (s *source) Open(ctx context.Context) (*os.File, error) {
+	return s.box.OpenMessage(ctx, s.Message)
+}
+
+// fetching is a FETCH that is carried out.
+type fetching struct {
+	*session
+	ctx       context.Context
+	items     []imap.FetchItem
+	withFlags []imap.FetchItem // the items for a message that gets \Seen
+	marks     bool             // messages get \Seen
+	source    source
+	message   fetch.Message
+	seen      []*mailstore.Message // were sent, and are to get \Seen
+	gone      bool                 // a message was not there any more
+	failure   error                // the first of another kind
+}
+
+// fetch is FETCH and UID FETCH.
+func (s *session) fetch(ctx context.Context, c *imap.Fetch) reply {
+	spans, found := s.box.find(c.Set, c.UID)
+	switch {
+	case !found:
+		return badSet()
+	case c.ChangedSince > 0 || c.Vanished || asks(c.Items, imap.FetchModSeq):
+		return bad("No mod-sequences are kept.")
+	}
+	f := &fetching{session: s, ctx: ctx, items: c.Items, withFlags: c.Items}
+	f.marks = !s.box.readOnly && slices.ContainsFunc(c.Items, func(i imap.FetchItem) bool { return i.SetsSeen() })
+	if f.marks {
+		f.withFlags = with(imap.FetchFlags, f.withFlags)
+	}
+	if c.UID {
+		f.items, f.withFlags = with(imap.FetchUID, f.items), with(imap.FetchUID, f.withFlags)
+	}
+	f.source.box = s.box.Mailbox
+	f.message.Source = &f.source
+	f.answer(spans)
+	f.mark(c.UID)
+	return f.reply()
+}
+
+func asks(items []imap.FetchItem, attr imap.FetchAttr) bool {
+	return slices.ContainsFunc(items, func(i imap.FetchItem) bool { return i.Attr == attr })
+}
+
+// with puts an item before the others, unless it is there.
+func with(attr imap.FetchAttr, items []imap.FetchItem) []imap.FetchItem {
+	if asks(items, attr) {
+		return items
+	}
+	return append([]imap.FetchItem{{Attr: attr}}, items...)
+}
+
+// answer writes the response for each message, until the session is to end.
+func (f *fetching) answer(spans []span) {
+	view := f.box.Messages()
+	for _, sp := range spans {
+		for i := sp.lo; i < sp.hi; i++ {
+			if f.ctx.Err() != nil || f.w.Err() != nil {
+				return
+			}
+			f.one(uint32(i)+1, view[i])
+		}
+	}
+}
+
+func (f *fetching) one(seq uint32, m *mailstore.Message) {
+	f.source.Message = m
+	f.message.Seq, f.message.UID = seq, m.UID
+	items, marked := f.items, f.marks && m.Flags&mailstore.Seen == 0
+	if marked {
+		items = f.withFlags
+	}
+	f.message.Flags = f.flagsWith(m, marked)
+	before := f.w.MessageOctets()
+	err := f.fetcher.Answer(f.ctx, f.w, &f.message, items)
+	switch {
+	case errors.Is(err, mailstore.ErrExpunged):
+		f.gone = true
+	case err != nil:
+		if f.failure == nil {
+			f.failure = err
+		}
+	default:
+		f.sum.fetched(f.items, f.w.MessageOctets()-before)
+		if marked {
+			f.seen = append(f.seen, m)
+		}
+	}
+}
+
+// flagsWith are the flags of a message, with \Seen if it is to get that.
+func (f *fetching) flagsWith(m *mailstore.Message, seen bool) []imap.Flag {
+	if !seen {
+		f.flags = f.box.flagNames(f.flags[:0], m)
+		return f.flags
+	}
+	marked := mailstore.Message{UID: m.UID, Flags: m.Flags | mailstore.Seen, Keywords: m.Keywords}
+	f.flags = f.box.flagNames(f.flags[:0], &marked)
+	return f.flags
+}
+
+// mark sets \Seen on what was sent. If that cannot be done the client hears how it is; it has the messages, so the FETCH
+// is none the worse.
+func (f *fetching) mark(uid bool) {
+	if len(f.seen) == 0 {
+		return
+	}
+	now, err := f.box.StoreFlags(context.WithoutCancel(f.ctx), f.seen, mailstore.AddFlags, mailstore.Seen, nil)
+	if err != nil {
+		f.o.Log.Warn("mark as read in %s: %v", f.box.name, err)
+		now = f.seen
+	}
+	f.newKeywords()
+	f.tell(otherThan(now, f.seen, func(m *mailstore.Message) (mailstore.Flags, mailstore.Keywords) {
+		return m.Flags | mailstore.Seen, m.Keywords
+	}), uid)
+}
+
+func (f *fetching) reply() reply {
+	switch {
+	case f.ctx.Err() != nil:
+		return no(imap.CodeUnavailable, "Server shutting down.")
+	case f.failure != nil && f.w.Err() == nil:
+		return f.refusal("fetch from", f.box.name, f.failure)
+	case f.gone:
+		return expunged()
+	}
+	return ok("Fetch completed.")
+}
+
+// fetched counts a message of which octets were sent.
+func (s *Summary) fetched(items []imap.FetchItem, octets int64) {
+	header := false
+	for i := range items {
+		switch {
+		case !items[i].HasSection():
+		case len(items[i].Section.Part) > 0 || !ofHeader(items[i].Section.Specifier):
+			s.BodyCount++
+			s.BodyOctets += octets
+			return
+		default:
+			header = true
+		}
+	}
+	if header {
+		s.HeaderCount++
+		s.HeaderOctets += octets
+	}
+}
+
+func ofHeader(s imap.Specifier) bool {
+	return s == imap.SectionHeader || s == imap.SectionHeaderFields || s == imap.SectionHeaderFieldsNot
+}

@@ -1,0 +1,90 @@
+package imapd
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"postrider/internal/imap"
+	"postrider/internal/mailstore"
+)
+
+// idle is IDLE (RFC 2177): until DONE comes, changes are told as they happen. Reading the one line goes on in a goroutine of
+// its own; what the client sent behind it stays for the next command.
+func (s *session) idle(ctx context.Context) reply {
+	if s.w.Continue("idling") != nil {
+		return reply{}
+	}
+	looking, cancel := context.WithCancel(ctx)
+	defer cancel()
+	done := make(chan error, 1)
+	s.stream.idling = true
+	go func() {
+		err := s.r.ReadDone()
+		cancel() // a Sync that waits for a lock
+		done <- err
+	}()
+	err, ended := s.watch(looking, done)
+	if !ended {
+		s.stream.interrupt()
+		err = <-done
+	}
+	s.stream.idling = false
+	return s.idled(ctx, err)
+}
+
+// watch tells changes until DONE was read, which may have failed, or until the session is to end.
+func (s *session) watch(ctx context.Context, done <-chan error) (err error, ended bool) {
+	var hints <-chan struct{}
+	var poll <-chan time.Time
+	if s.box != nil {
+		if h := s.box.Hints(); h != nil {
+			hints = h.C
+		} else {
+			ticker := time.NewTicker(s.stream.times.poll)
+			defer ticker.Stop()
+			poll = ticker.C
+		}
+		if !s.look(ctx) {
+			return nil, false
+		}
+	}
+	alive := time.NewTicker(s.stream.times.alive)
+	defer alive.Stop()
+	for {
+		fine := true
+		select {
+		case err := <-done:
+			return err, true
+		case <-hints:
+			fine = s.look(ctx)
+		case <-poll:
+			fine = s.look(ctx)
+		case <-alive.C:
+			s.fetcher.Forget() // who idles for so long has done with that message
+			s.w.Untagged(imap.OK, "", "Still here")
+			fine = s.w.Flush() == nil
+		}
+		if !fine {
+			return nil, false
+		}
+	}
+}
+
+func (s *session) look(ctx context.Context) bool {
+	return s.sync(ctx, mailstore.All, false) && s.w.Flush() == nil
+}
+
+// idled is the answer when IDLE has ended. What made the session end is found out by the next read.
+func (s *session) idled(ctx context.Context, err error) reply {
+	refused := (*imap.CommandError)(nil)
+	switch {
+	case err == nil:
+		return ok("Idle completed.")
+	case errors.As(err, &refused):
+		return bad("Expected DONE.")
+	case s.end == "":
+		s.failed(ctx, err)
+	}
+	return reply{}
+}

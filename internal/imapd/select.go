@@ -1,0 +1,145 @@
+package imapd
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"postrider/internal/imap"
+	"postrider/internal/mailstore"
+)
+
+// leave gives up the selected mailbox.
+func (s *session) leave() {
+	if s.box == nil {
+		return
+	}
+	s.box.Close()
+	s.box = nil
+	s.fetcher.Forget()
+	s.r.State = imap.Authenticated
+}
+
+// leaveAloud also tells the client, which did not ask for it (RFC 7162 §3.2.11).
+func (s *session) leaveAloud() {
+	if s.box != nil {
+		s.leave()
+		s.w.Untagged(imap.OK, imap.CodeClosed, "Previous mailbox closed.")
+	}
+}
+
+// selectMailbox is SELECT and EXAMINE. CONDSTORE and QRESYNC are not announced; who asks all the same is told that there
+// are no mod-sequences (RFC 7162 §3.1.2.2).
+func (s *session) selectMailbox(ctx context.Context, c *imap.Select) reply {
+	s.leaveAloud()
+	box, err := s.o.Store.Open(ctx, c.Mailbox, c.ReadOnly)
+	if box == nil {
+		return s.refusal("select", c.Mailbox, err)
+	}
+	if err != nil {
+		s.o.Log.Warn("select %s: %v", c.Mailbox, err)
+	}
+	s.box = &selection{Mailbox: box, name: c.Mailbox, readOnly: c.ReadOnly, synced: time.Now()}
+	s.r.State = imap.Selected
+	s.describe()
+	if c.CondStore || c.QResync != nil {
+		s.w.Untagged(imap.OK, imap.CodeNoModSeq, "No mod-sequences are kept.")
+	}
+	if c.ReadOnly {
+		return reply{status: imap.OK, code: imap.CodeReadOnly, text: "Examine completed."}
+	}
+	return reply{status: imap.OK, code: imap.CodeReadWrite, text: "Select completed."}
+}
+
+// describe tells all of the mailbox, in Dovecot's order.
+func (s *session) describe() {
+	b, view := s.box, s.box.Messages()
+	s.tellFlags()
+	s.w.Exists(uint32(len(view)))
+	unseen := 0
+	b.recent = 0
+	for i, m := range view {
+		if unseen == 0 && m.Flags&mailstore.Seen == 0 {
+			unseen = i + 1
+		}
+		if b.Recent(m.UID) {
+			b.recent++
+		}
+	}
+	s.w.Recent(uint32(b.recent))
+	if unseen > 0 {
+		s.w.Untagged(imap.OK, imap.CodeUnseen(uint32(unseen)), "First unseen.")
+	}
+	s.w.Untagged(imap.OK, imap.CodeUIDValidity(b.UIDValidity()), "UIDs valid")
+	s.w.Untagged(imap.OK, imap.CodeUIDNext(b.UIDNext()), "Predicted next UID")
+}
+
+// tellFlags tells the flags of the mailbox, and which can be changed.
+func (s *session) tellFlags() {
+	s.box.keywords = *s.box.Keywords()
+	flags, room := s.box.allFlags()
+	s.w.Flags(flags)
+	if s.box.readOnly {
+		s.w.Untagged(imap.OK, imap.CodePermanentFlags(nil, false), "Read-only mailbox.")
+		return
+	}
+	s.w.Untagged(imap.OK, imap.CodePermanentFlags(flags, room), "Flags permitted.")
+}
+
+// closeMailbox removes the messages with \Deleted, and says nothing of them (RFC 3501 §6.4.2).
+func (s *session) closeMailbox(ctx context.Context) reply {
+	defer s.leave()
+	if s.box.readOnly {
+		return ok("Close completed.")
+	}
+	_, err := s.box.Sync(ctx, mailstore.All)
+	if err == nil || errors.Is(err, mailstore.ErrUnwritable) {
+		err = s.removeDeleted(ctx, nil)
+	}
+	if err != nil {
+		r := s.refusal("close", s.box.name, err)
+		s.w.Untagged(r.status, r.code, r.text)
+	}
+	return ok("Close completed.")
+}
+
+// expunge is EXPUNGE and UID EXPUNGE (RFC 4315 §2.1). The view is brought up to date first: a message that another session
+// undeleted stays.
+func (s *session) expunge(ctx context.Context, c *imap.Expunge) reply {
+	if s.box.readOnly {
+		return readOnly()
+	}
+	if !s.sync(ctx, mailstore.All, c.UID) {
+		return gone()
+	}
+	var set imap.Set
+	if c.UID {
+		set = c.Set
+	}
+	if err := s.removeDeleted(ctx, set); err != nil {
+		return s.refusal("expunge", s.box.name, err)
+	}
+	return ok("Expunge completed.")
+}
+
+// removeDeleted removes messages with \Deleted, of a set of UIDs if it is not nil.
+func (s *session) removeDeleted(ctx context.Context, set imap.Set) error {
+	view := s.box.Messages()
+	spans := []span{{0, len(view)}}
+	if set != nil {
+		spans = findUIDs(view, set)
+	}
+	var deleted []*mailstore.Message
+	for _, sp := range spans {
+		for _, m := range view[sp.lo:sp.hi] {
+			if m.Flags&mailstore.Deleted != 0 {
+				deleted = append(deleted, m)
+			}
+		}
+	}
+	if len(deleted) == 0 {
+		return nil
+	}
+	s.sum.Expunged += len(deleted)
+	return s.box.Expunge(ctx, deleted)
+}

@@ -1,0 +1,228 @@
+package imapd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"postrider/internal/fetch"
+	"postrider/internal/imap"
+	"postrider/internal/imapd/inflate"
+)
+
+// maxBad is how many wrong commands in a row a client may send.
+const maxBad = 20
+
+// session is one client. All of it is used by one goroutine; only stream has a second one, now and then.
+type session struct {
+	o      Options
+	stream *stream
+	wire   *wire
+	r      *imap.Reader
+	w      *imap.Writer
+
+	box        *selection // nil = no mailbox is selected
+	fetcher    fetch.Fetcher
+	flags      []imap.Flag // scratch
+	compressed bool
+	bad        int
+	end        string // why the session ends; "" = it goes on
+	sum        Summary
+}
+
+// reply is how a command is answered; then is what follows the answer. The empty reply is none: the session ends in the command.
+type reply struct {
+	status imap.Condition
+	code   imap.Code
+	text   string
+	then   func()
+}
+
+func ok(text string) reply                 { return reply{status: imap.OK, text: text} }
+func bad(text string) reply                { return reply{status: imap.BAD, text: text} }
+func no(code imap.Code, text string) reply { return reply{status: imap.NO, code: code, text: text} }
+
+func newSession(conn net.Conn, o Options, t times) *session {
+	st := &stream{conn: conn, times: t}
+	w := &wire{src: st, dst: st}
+	s := &session{o: o, stream: st, wire: w, w: imap.NewWriter(w)}
+	s.r = imap.NewReader(w, s.w)
+	s.r.State, s.r.Limits = imap.Authenticated, imap.LimitsAfterLogin
+	return s
+}
+
+func (s *session) run(ctx context.Context) {
+	defer s.leave()
+	s.makeFolders(ctx)
+	if s.o.Tag != "" {
+		s.w.Tagged(s.o.Tag, imap.OK, imap.CodeCapability(s.capabilities()), "Logged in")
+	}
+	for s.end == "" {
+		if err := errors.Join(ctx.Err(), s.w.Err()); err != nil {
+			s.failed(ctx, err)
+			break
+		}
+		req, err := s.r.Next()
+		if err != nil {
+			s.failed(ctx, err)
+			continue
+		}
+		s.handle(ctx, req)
+	}
+	s.w.Flush()
+}
+
+// handle carries out a command and answers it.
+func (s *session) handle(ctx context.Context, req *imap.Request) {
+	r := s.carryOut(ctx, req)
+	s.update(ctx, req)
+	if r.status == "" {
+		return
+	}
+	s.w.Tagged(req.Tag, r.status, r.code, r.text)
+	if r.then != nil {
+		r.then()
+	}
+	s.count(r.status)
+}
+
+// count ends the session of a client that sends nothing but nonsense.
+func (s *session) count(status imap.Condition) {
+	if status != imap.BAD {
+		s.bad = 0
+		return
+	}
+	if s.bad++; s.bad == maxBad {
+		s.bye("Too many invalid IMAP commands.", "Too many invalid IMAP commands.")
+	}
+}
+
+// bye tells the client that the session ends, and notes why for the log.
+func (s *session) bye(text, reason string) {
+	if s.end == "" {
+		s.w.Untagged(imap.BYE, "", text)
+		s.end = reason
+	}
+}
+
+// failed deals with a command that could not be read.
+func (s *session) failed(ctx context.Context, err error) {
+	if refused := (*imap.CommandError)(nil); errors.As(err, &refused) {
+		s.w.Refuse(refused)
+		s.count(refused.Status)
+		return
+	}
+	switch {
+	case ctx.Err() != nil:
+		s.bye("Server shutting down.", "Server shutting down")
+	case s.w.Err() != nil:
+		s.end = fmt.Sprintf("Connection closed: %v", s.w.Err())
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		s.bye("Disconnected for inactivity.", fmt.Sprintf("Inactivity - no input for %d secs", int(s.stream.times.idle/time.Second)))
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		s.end = "Connection closed"
+	default:
+		s.unreadable(err)
+	}
+}
+
+// unreadable ends the session for what the client sent, or for an error of the connection.
+func (s *session) unreadable(err error) {
+	for _, nonsense := range []error{imap.ErrEndless, imap.ErrImpatient, inflate.ErrCorrupt} {
+		if errors.Is(err, nonsense) {
+			s.bye(nonsense.Error(), nonsense.Error())
+			return
+		}
+	}
+	s.end = fmt.Sprintf("Connection closed: %v", err)
+}
+
+// carryOut does what a command says; those of a selected mailbox come to inMailbox.
+func (s *session) carryOut(ctx context.Context, req *imap.Request) reply {
+	switch c := req.Command.(type) {
+	case *imap.Capability:
+		s.w.Capability(s.capabilities())
+		return ok("Capability completed.")
+	case *imap.Noop:
+		return ok("NOOP completed.")
+	case *imap.Logout:
+		s.bye("Logging out", "Logged out")
+		return ok("Logout completed.")
+	case *imap.ID:
+		s.w.ID([]imap.IDParam{{Key: "name", Value: "Postrider", Valid: true}})
+		return ok("ID completed.")
+	case *imap.Namespace:
+		s.w.Namespace([]imap.NamespaceData{{Delimiter: separator}}, nil, nil)
+		return ok("Namespace completed.")
+	case *imap.Enable:
+		return ok("Enabled.") // there is nothing to enable, and asking for it is no mistake
+	case *imap.Compress:
+		return s.compress(c)
+	case *imap.Idle:
+		return s.idle(ctx)
+	case *imap.Select:
+		return s.selectMailbox(ctx, c)
+	case *imap.Create:
+		return s.create(ctx, c)
+	case *imap.Delete:
+		return s.deleteMailbox(c)
+	case *imap.Rename:
+		return s.rename(ctx, c)
+	case *imap.Subscribe:
+		return s.subscribe(ctx, c.Mailbox)
+	case *imap.Unsubscribe:
+		return s.unsubscribe(ctx, c.Mailbox)
+	case *imap.List:
+		return s.list(ctx, c)
+	case *imap.LSub:
+		return s.lsub(c)
+	case *imap.Status:
+		return s.status(ctx, c)
+	case *imap.Append:
+		return s.appendMessage(ctx, c)
+	}
+	return s.inMailbox(ctx, req)
+}
+
+func (s *session) inMailbox(ctx context.Context, req *imap.Request) reply {
+	if s.box == nil {
+		return bad("No mailbox selected.")
+	}
+	switch c := req.Command.(type) {
+	case *imap.Check:
+		return ok("Check completed.")
+	case *imap.Close:
+		return s.closeMailbox(ctx)
+	case *imap.Unselect:
+		s.leave()
+		return ok("Unselect completed.")
+	case *imap.Expunge:
+		return s.expunge(ctx, c)
+	case *imap.Fetch:
+		return s.fetch(ctx, c)
+	case *imap.Store:
+		return s.store(ctx, c)
+	case *imap.Copy:
+		return s.copy(ctx, c)
+	case *imap.Move:
+		return s.move(ctx, c)
+	case *imap.Search:
+		return s.search(ctx, req.Tag, c)
+	}
+	return bad("Unknown command.")
+}
+
+// capabilities are those of RFC 3501 and of what else is here whole. Some are of the time before login only; as in Dovecot
+// they stand here for clients that ask but once.
+func (s *session) capabilities() []string {
+	list := []string{"IMAP4rev1", "SASL-IR", "ID", "ENABLE", "IDLE", "LITERAL+", "NAMESPACE", "UIDPLUS", "MOVE", "UNSELECT",
+		"CHILDREN", "LIST-EXTENDED", "LIST-STATUS", "SPECIAL-USE", "ESEARCH"}
+	if !s.compressed {
+		list = append(list, "COMPRESS=DEFLATE")
+	}
+	return list
+}

@@ -1,0 +1,170 @@
+package imapd
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"slices"
+	"sync"
+	"time"
+)
+
+// times are how long a session waits for what.
+type times struct {
+	idle     time.Duration // for input
+	write    time.Duration // for the client to take any more of the output
+	patience time.Duration // in a write, before input is read ahead
+	grace    time.Duration // for output, once the session is to end
+	alive    time.Duration // between signs of life while idling
+	poll     time.Duration // between looks at a folder that gives no hints
+	fresh    time.Duration // how long a client that sends ahead gets no updates
+}
+
+var defaultTimes = times{
+	write:    5 * time.Minute,
+	patience: 100 * time.Millisecond,
+	grace:    5 * time.Second,
+	alive:    2 * time.Minute, // as Dovecot: routers forget a connection sooner than RFC 2177's 29 minutes
+	poll:     5 * time.Second,
+	fresh:    time.Second,
+}
+
+// maxAhead is how much input is read while output has to wait: the commands of a client that sends thousands before it
+// reads the first answer. If it sends still more the write goes on alone, and ends in its time.
+const maxAhead = 1 << 20
+
+var (
+	errStalled     = errors.New("client reads nothing")
+	errInterrupted = errors.New("session is to end")
+	longAgo        = time.Unix(1, 0)
+)
+
+// stream is the connection, below compression: each read and write with its time, octets counted. A write that has to wait
+// reads ahead meanwhile, so that a client which writes without reading and a session which writes without reading do not
+// wait for each other.
+type stream struct {
+	conn    net.Conn
+	times   times
+	in, out int64
+	idling  bool // another goroutine reads: none is to read ahead
+
+	ahead    []byte
+	aheadErr error
+
+	mu    sync.Mutex
+	until time.Time // guarded: when output ends, of a session that is to end; zero otherwise
+}
+
+// Read is used by one goroutine at a time.
+func (s *stream) Read(b []byte) (int, error) {
+	if len(s.ahead) > 0 {
+		n := copy(b, s.ahead)
+		if s.ahead = s.ahead[n:]; len(s.ahead) == 0 {
+			s.ahead = nil
+		}
+		return n, nil
+	}
+	if s.aheadErr != nil {
+		return 0, s.aheadErr
+	}
+	if err := s.armRead(time.Now().Add(s.times.idle)); err != nil {
+		return 0, err
+	}
+	n, err := s.conn.Read(b)
+	s.in += int64(n)
+	return n, err
+}
+
+func (s *stream) armRead(deadline time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.until.IsZero() {
+		return errInterrupted
+	}
+	return s.conn.SetReadDeadline(deadline)
+}
+
+func (s *stream) armWrite(wait time.Duration) error {
+	deadline := time.Now().Add(wait)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.until.IsZero() && s.until.Before(deadline) {
+		deadline = s.until
+	}
+	return s.conn.SetWriteDeadline(deadline)
+}
+
+// interrupt ends all reading, and soon all writing; another goroutine may be in either.
+func (s *stream) interrupt() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.until.IsZero() {
+		return
+	}
+	s.until = time.Now().Add(s.times.grace)
+	s.conn.SetReadDeadline(longAgo)
+	s.conn.SetWriteDeadline(s.until)
+}
+
+// Write writes all of b, as long as the client takes something from time to time.
+func (s *stream) Write(b []byte) (n int, err error) {
+	wait, stop := s.times.patience, func() {}
+	defer func() { stop() }()
+	for {
+		if err := s.armWrite(wait); err != nil {
+			return n, err
+		}
+		k, err := s.conn.Write(b[n:])
+		n += k
+		s.out += int64(k)
+		switch {
+		case err == nil:
+			return n, nil
+		case !errors.Is(err, os.ErrDeadlineExceeded):
+			return n, err
+		case wait == s.times.patience:
+			wait = s.times.write
+			stop = s.readAhead()
+		case k == 0:
+			return n, errStalled
+		}
+	}
+}
+
+// readAhead begins to read ahead; stop ends that, and waits until it has ended.
+func (s *stream) readAhead() (stop func()) {
+	if s.idling || s.aheadErr != nil || s.armRead(time.Time{}) != nil {
+		return func() {}
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.fillAhead()
+	}()
+	return func() {
+		s.mu.Lock()
+		s.conn.SetReadDeadline(longAgo)
+		s.mu.Unlock()
+		<-done
+	}
+}
+
+func (s *stream) fillAhead() {
+	for len(s.ahead) < maxAhead {
+		s.ahead = slices.Grow(s.ahead, 4<<10)
+		n, err := s.conn.Read(s.ahead[len(s.ahead):min(cap(s.ahead), maxAhead)])
+		s.in += int64(n)
+		s.ahead = s.ahead[:len(s.ahead)+n]
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return
+		}
+		if err == nil && n == 0 {
+			err = io.ErrNoProgress
+		}
+		if err != nil {
+			s.aheadErr = err
+			return
+		}
+	}
+}

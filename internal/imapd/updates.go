@@ -1,0 +1,107 @@
+package imapd
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"postrider/internal/imap"
+	"postrider/internal/mailstore"
+)
+
+// update tells, at the end of a command, what has changed in the selected mailbox. Message numbers stay during FETCH, STORE
+// and SEARCH (RFC 3501 §7.4.1). While more such commands wait to be read the mailbox is looked at once a second.
+func (s *session) update(ctx context.Context, req *imap.Request) {
+	if s.box == nil || s.end != "" {
+		return
+	}
+	mode, often, uid := mailstore.All, false, false
+	switch c := req.Command.(type) {
+	case *imap.Select, *imap.Idle:
+		return // they have just looked
+	case *imap.Fetch:
+		often, uid = true, c.UID
+	case *imap.Store:
+		often, uid = true, c.UID
+	case *imap.Search:
+		often, uid = true, c.UID
+	case *imap.Expunge:
+		uid = c.UID
+	case *imap.Copy:
+		uid = c.UID
+	case *imap.Move:
+		uid = c.UID
+	}
+	if often && s.r.Buffered() > 0 && time.Since(s.box.synced) < s.stream.times.fresh {
+		return
+	}
+	if often && !uid {
+		mode = mailstore.NoExpunges
+	}
+	s.sync(ctx, mode, uid)
+}
+
+// sync looks for changes and tells them. It is false when the mailbox is no longer what the client knows: then the session
+// is to end, as in Dovecot.
+func (s *session) sync(ctx context.Context, mode mailstore.Mode, uid bool) bool {
+	b := s.box
+	changes, err := b.Sync(ctx, mode)
+	b.synced = time.Now()
+	if errors.Is(err, mailstore.ErrReset) || errors.Is(err, mailstore.ErrNoFolder) {
+		const text = "IMAP session state is inconsistent, please relogin."
+		s.bye(text, text)
+		return false
+	}
+	s.syncTrouble(err)
+	for _, seq := range changes.Expunged {
+		s.w.Expunge(uint32(seq))
+	}
+	s.newKeywords()
+	if changes.New > 0 {
+		s.w.Exists(uint32(changes.Exists))
+	}
+	if changes.Recent != b.recent {
+		b.recent = changes.Recent
+		s.w.Recent(uint32(b.recent))
+	}
+	s.tell(changes.Flags, uid)
+	return true
+}
+
+// syncTrouble logs an error, once as long as it stays the same. The client has the mailbox as it was.
+func (s *session) syncTrouble(err error) {
+	text := ""
+	if err != nil && !errors.Is(err, context.Canceled) {
+		text = err.Error()
+	}
+	if text != "" && text != s.box.trouble {
+		s.o.Log.Error("look at %s: %s", s.box.name, text)
+	}
+	s.box.trouble = text
+}
+
+// newKeywords tells the flags of the mailbox if the client does not know them.
+func (s *session) newKeywords() {
+	if s.box.keywords != *s.box.Keywords() {
+		s.tellFlags()
+	}
+}
+
+// tell writes the flags of messages, ascending, that are in the view. The answer to a UID command has the UID, too (RFC 3501
+// §6.4.8).
+func (s *session) tell(msgs []*mailstore.Message, uid bool) {
+	view, before := s.box.Messages(), 0
+	for _, m := range msgs {
+		i, found := position(view[before:], m.UID)
+		if before += i; !found {
+			continue
+		}
+		s.w.BeginFetch(uint32(before) + 1)
+		if uid {
+			s.w.FetchUID(m.UID)
+		}
+		s.flags = s.box.flagNames(s.flags[:0], m)
+		s.w.FetchFlags(s.flags)
+		s.w.EndFetch()
+	}
+}
