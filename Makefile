@@ -81,10 +81,12 @@ lint: ## gofmt, vet, staticcheck, manual pages
 PLACE = sed -e 's,/usr/libexec/postrider,$(LIBEXECDIR),g' -e 's,/etc/postrider,$(SYSCONFDIR)/postrider,g'
 DATA  = install -m 644
 
+# authd and localdeliver are unreadable (711): the kernel lets no user trace what they run under that user's uid.
 install: all ## into DESTDIR, below PREFIX and SYSCONFDIR; existing configuration stays
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(SBINDIR) $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(UNITDIR) \
 	  $(DESTDIR)$(SYSUSERSDIR) $(DESTDIR)$(TMPFILESDIR) $(DESTDIR)$(SYSCONFDIR)/postrider $(DESTDIR)$(DOCDIR)
-	install -m 755 $(DAEMONS:%=bin/%) $(DESTDIR)$(LIBEXECDIR)/
+	install -m 755 $(filter-out bin/authd bin/localdeliver,$(DAEMONS:%=bin/%)) $(DESTDIR)$(LIBEXECDIR)/
+	install -m 711 bin/authd bin/localdeliver $(DESTDIR)$(LIBEXECDIR)/
 	install -m 755 bin/postrider bin/mailq $(DESTDIR)$(BINDIR)/
 	install -m 755 bin/sendmail $(DESTDIR)$(SBINDIR)/
 	ln -sf ../sbin/sendmail $(DESTDIR)$(BINDIR)/newaliases

@@ -9,12 +9,9 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"os/user"
 	"path/filepath"
-	"strconv"
 	"sync/atomic"
 	"syscall"
-	"time"
 
 	"postrider/internal/auth"
 	"postrider/internal/config"
@@ -55,11 +52,7 @@ func run(d *daemon.Daemon, cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
-	mailboxes, err := mailboxUser(cfg)
-	if err != nil {
-		return err
-	}
-	spawner, err := startSpawner(cfg, mailboxes)
+	spawner, mailboxUID, err := d.Spawner(cfg, 2*cfg.LocalDeliver.MaxWorkers, perUID(cfg)) // workers that end count, too
 	if err != nil {
 		return err
 	}
@@ -74,7 +67,7 @@ func run(d *daemon.Daemon, cfg *config.Config) error {
 	if err := confine(d, cfg); err != nil {
 		return fmt.Errorf("confine: %w", err)
 	}
-	s := &service{Daemon: d, mailboxes: mailboxes.uid}
+	s := &service{Daemon: d, started: cfg, mailboxes: mailboxUID}
 	s.manager = localdeliver.New(channel, localdeliver.Spawned{Spawner: spawner}, cfg.LocalDeliver.MaxWorkers, d.Log)
 	if err := s.configure(cfg); err != nil {
 		return err
@@ -94,38 +87,6 @@ func sockets() ([]net.Listener, error) {
 		return nil, fmt.Errorf("expected sockets named %q and no others in LISTEN_FDNAMES, from systemd or postrider listen", controlSocket)
 	}
 	return inherited[controlSocket], nil
-}
-
-// identity is who somebody is to the kernel; 0 = nobody.
-type identity struct{ uid, gid uint32 }
-
-// mailboxUser is the owner of the mailboxes that have no system user, if there is one.
-func mailboxUser(cfg *config.Config) (identity, error) {
-	if cfg.SingleUID {
-		return identity{}, nil
-	}
-	account, err := user.Lookup(cfg.MailboxUser)
-	if err != nil {
-		return identity{}, nil
-	}
-	uid, errUID := strconv.ParseUint(account.Uid, 10, 32)
-	gid, errGID := strconv.ParseUint(account.Gid, 10, 32)
-	if err := errors.Join(errUID, errGID); err != nil {
-		return identity{}, fmt.Errorf("mailbox_user %s: %w", cfg.MailboxUser, err)
-	}
-	return identity{uint32(uid), uint32(gid)}, nil
-}
-
-// startSpawner starts the process that starts workers, while this one may.
-func startSpawner(cfg *config.Config, mailboxes identity) (*sandbox.Spawner, error) {
-	limits := sandbox.Limits{
-		FirstUID: cfg.FirstValidUID, SingleUID: cfg.SingleUID, MailboxUID: mailboxes.uid, MailboxGID: mailboxes.gid,
-		Workers: 2 * cfg.LocalDeliver.MaxWorkers, // those that end count, too
-		PerUID:  perUID(cfg),
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	return sandbox.StartSpawner(ctx, limits)
 }
 
 // perUID is how many workers one uid may have: mailboxes under one uid may have homes apart. The manager allows ordinary
@@ -156,6 +117,7 @@ func confine(d *daemon.Daemon, cfg *config.Config) error {
 // service is what a reload changes.
 type service struct {
 	*daemon.Daemon
+	started   *config.Config
 	mailboxes uint32 // uid of the mailbox user
 	manager   *localdeliver.Manager
 	control   *control.Server
@@ -191,12 +153,24 @@ func (s *service) configure(cfg *config.Config) error {
 	return nil
 }
 
+// reconfigure puts a new configuration into force, as far as that goes.
+func (s *service) reconfigure(cfg *config.Config) error {
+	if err := s.configure(cfg); err != nil {
+		return err
+	}
+	s.NeedRestart(s.started, cfg, daemon.Keys{
+		{Name: "localdeliver.max_workers", Differs: s.started.LocalDeliver.MaxWorkers != cfg.LocalDeliver.MaxWorkers},
+		{Name: "spool_dir", Differs: s.started.SpoolDir != cfg.SpoolDir},
+	})
+	return nil
+}
+
 func (s *service) serve(spawner *sandbox.Spawner, listeners []net.Listener) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
-	s.Reload(ctx, s.configure)
+	s.Reload(ctx, s.reconfigure)
 	go func() {
 		select {
 		case <-spawner.Gone():

@@ -10,6 +10,7 @@ import (
 	"postrider/internal/config"
 	"postrider/internal/itinerary"
 	"postrider/internal/listen"
+	"postrider/internal/roster"
 	"postrider/internal/spool"
 	"postrider/internal/story"
 )
@@ -24,6 +25,8 @@ var commands = []struct {
 	{"user", "add, change, list and remove mail users", authd.UserMain},
 	{"why", "tell the story of a message", story.Main},
 	{"route", "say how mail to an address would go, and why", itinerary.Main},
+	{"who", "list who is logged in to imapd and pop3d", roster.WhoMain},
+	{"kick", "end sessions of a user, or one by its id", roster.KickMain},
 	{"spool", "check queue files, requeue an edited one", spool.Main},
 	{"listen", "bind sockets, drop privileges and run a daemon", listen.Main},
 }

@@ -6,11 +6,11 @@
 package auth
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -22,6 +22,7 @@ import (
 var (
 	ErrUnknown = errors.New("unknown user")          // who: there is no such user
 	ErrRefused = errors.New("authentication failed") // the login does not hold; why is authd's secret
+	ErrInUse   = errors.New("mailbox is in use")     // the session cannot be opened beside another (RFC 1939 §4)
 	ErrLater   = errors.New("temporary failure")     // nobody knows now: answer 4xx
 )
 
@@ -44,8 +45,7 @@ type Client struct {
 
 // conn is one connection to authd; a question has it for itself until its last answer.
 type conn struct {
-	net.Conn
-	r      *bufio.Reader
+	*Conn
 	reused bool
 }
 
@@ -84,8 +84,7 @@ func (c *Client) Who(ctx context.Context, addr string) (User, error) {
 }
 
 // Mechanisms returns the SASL mechanisms that authd would accept, best first. SCRAM is among them only if every user who
-// can log in has keys for it, since clients that prefer it do not fall back. The -PLUS forms are for the front to add
-// where it has a channel binding.
+// can log in has keys for it, since clients that prefer it do not fall back. The -PLUS forms are for connections that have a channel binding.
 func (c *Client) Mechanisms(ctx context.Context) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, whoTimeout)
 	defer cancel()
@@ -110,7 +109,7 @@ func (c *Client) open(ctx context.Context, q Line) (*conn, Line, error) {
 		if err != nil {
 			return nil, Line{}, later("connect to authd: %w", err)
 		}
-		answer, err := c.roundTrip(ctx, cn, q)
+		answer, err := c.roundTrip(ctx, cn, q, nil)
 		if err == nil {
 			return cn, answer, nil
 		}
@@ -142,12 +141,17 @@ func (c *Client) take(ctx context.Context) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &conn{Conn: nc, r: NewReader(nc)}, nil
+	uc, ok := nc.(*net.UnixConn)
+	if !ok {
+		nc.Close()
+		return nil, errors.New("not a Unix socket")
+	}
+	return &conn{Conn: NewConn(uc)}, nil
 }
 
 // release keeps a connection that is between two questions.
 func (c *Client) release(cn *conn) {
-	if cn.r.Buffered() > 0 {
+	if cn.Buffered() > 0 {
 		cn.Close()
 		return
 	}
@@ -171,8 +175,9 @@ func (c *Client) Close() {
 	c.idle = nil
 }
 
-// roundTrip writes a line and reads the answer within the time of one answer, or until ctx is done.
-func (c *Client) roundTrip(ctx context.Context, cn *conn, q Line) (Line, error) {
+// roundTrip writes a line, with a descriptor if file is not nil, and reads the answer within the time of one answer, or until
+// ctx is done.
+func (c *Client) roundTrip(ctx context.Context, cn *conn, q Line, file *os.File) (Line, error) {
 	timeout := c.Timeout
 	if timeout <= 0 {
 		timeout = defaultTimeout
@@ -181,10 +186,14 @@ func (c *Client) roundTrip(ctx context.Context, cn *conn, q Line) (Line, error) 
 		return Line{}, err
 	}
 	stop := context.AfterFunc(ctx, func() { cn.SetDeadline(time.Unix(1, 0)) })
-	err := WriteLine(cn, q)
+	err := cn.WriteLine(q, file)
 	var answer Line
 	if err == nil {
-		answer, err = ReadLine(cn.r)
+		answer, err = cn.ReadLine()
+	}
+	if cn.Files() > 0 {
+		cn.Discard()
+		err = fmt.Errorf("%w: a descriptor with an answer", ErrSyntax)
 	}
 	if !stop() {
 		return Line{}, ctx.Err()

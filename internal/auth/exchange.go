@@ -17,6 +17,7 @@ type Request struct {
 	TLS       string    // protocol version, for the log; empty without TLS
 	Bindings  []Binding // channel bindings of this TLS connection, if -PLUS is announced to this client
 	Initial   []byte    // initial response; nil if the client sent none, empty if it sent an empty one ("=")
+	Session   bool      // after a login of imap or pop3 comes Open, or Abort
 }
 
 // Binding is a channel binding: "tls-exporter" (RFC 9266) or "tls-server-end-point" (RFC 5929) and its data.
@@ -40,19 +41,22 @@ func (r Request) line() Line {
 }
 
 // Exchange is one login in progress; one goroutine uses it. It has a connection to authd between its first and its last
-// step: end it with Abort if the client gives up (harmless after the end, so it can be deferred).
+// step, where Request.Session is set until Open: end it with Abort if the client gives up (harmless after the end, so it can be
+// deferred).
 type Exchange struct {
 	client  *Client
 	ctx     context.Context // of the session that the login belongs to
 	request Request
+	session bool
 	conn    *conn
 	steps   int
 	ended   bool
+	proven  bool // authd has said ok and waits for Open
 }
 
 // Start prepares a login. Nothing is sent before the first Step.
 func (c *Client) Start(ctx context.Context, r Request) *Exchange {
-	return &Exchange{client: c, ctx: ctx, request: r}
+	return &Exchange{client: c, ctx: ctx, request: r, session: r.Session}
 }
 
 // Step sends the client's response (nil at the first call, which sends the request) and returns what authd answers:
@@ -81,6 +85,10 @@ func (x *Exchange) Step(response []byte) (challenge []byte, done bool, user User
 			x.drop()
 			return nil, true, User{}, later("authd: %w", err)
 		}
+		if x.session {
+			x.ended, x.proven = true, true
+			return nil, true, user, nil
+		}
 	case No:
 		err = ErrRefused
 	case Later:
@@ -101,7 +109,7 @@ func (x *Exchange) send(response []byte) (Line, error) {
 		x.request = Request{}
 		return answer, err
 	}
-	answer, err := x.client.roundTrip(x.ctx, x.conn, NewLine(Cont, string(response)))
+	answer, err := x.client.roundTrip(x.ctx, x.conn, NewLine(Cont, string(response)), nil)
 	if err != nil {
 		return Line{}, later("authd: %w", err)
 	}
@@ -110,13 +118,17 @@ func (x *Exchange) send(response []byte) (Line, error) {
 
 // Abort ends an exchange whose client gave up, and does nothing to one that has ended.
 func (x *Exchange) Abort() {
+	if x.proven {
+		x.finish() // authd forgets the login at the next question
+		return
+	}
 	if x.ended || x.conn == nil {
 		x.ended = true
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.ctx), abortTimeout)
 	defer cancel()
-	if answer, err := x.client.roundTrip(ctx, x.conn, NewLine(Abort)); err != nil || answer.Verb != No {
+	if answer, err := x.client.roundTrip(ctx, x.conn, NewLine(Abort), nil); err != nil || answer.Verb != No {
 		x.drop()
 		return
 	}
@@ -124,13 +136,13 @@ func (x *Exchange) Abort() {
 }
 
 func (x *Exchange) finish() {
-	x.ended = true
+	x.ended, x.proven = true, false
 	x.client.release(x.conn)
 	x.conn = nil
 }
 
 func (x *Exchange) drop() {
-	x.ended = true
+	x.ended, x.proven = true, false
 	if x.conn != nil {
 		x.conn.Close()
 		x.conn = nil

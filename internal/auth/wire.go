@@ -25,7 +25,8 @@ var ErrSyntax = errors.New("auth protocol syntax")
 // Verb begins a line.
 type Verb string
 
-// The verbs of the auth socket, and check, which is spoken on the checkpassword socket only.
+// The verbs of the auth socket, and check, which is spoken on the checkpassword socket only. Begin goes on from authd to the
+// user's session process, with other pairs.
 const (
 	Who        Verb = "who"        // who ADDRESS
 	Auth       Verb = "auth"       // auth SERVICE MECHANISM rip=… lip=… tls=… cb=TYPE:BASE64 ir=BASE64
@@ -36,6 +37,13 @@ const (
 	OK         Verb = "ok"         // ok name=… uid=… gid=… home=… maildir=… quota=…
 	No         Verb = "no"         // unknown, or refused
 	Later      Verb = "later"      // later REASON
+	Begin      Verb = "session"    // session id=… tag=… tls=…, with the descriptor of a connection
+)
+
+// The verbs that are spoken only between authd and a session process.
+const (
+	Hello Verb = "hello" // hello version=… host=… root=… …
+	End   Verb = "end"   // end id=…
 )
 
 // form is how a value is written.
@@ -58,6 +66,9 @@ var grammar = map[Verb][]form{
 	OK:         {},
 	No:         {},
 	Later:      {text},
+	Begin:      {},
+	Hello:      {},
+	End:        {},
 }
 
 // pairForm gives the form of the pairs that are not xtext.
@@ -233,10 +244,18 @@ func ReadLine(r *bufio.Reader) (Line, error) {
 
 // WriteLine writes one line with a single write. A line that the other side would refuse for its length is not written.
 func WriteLine(w io.Writer, l Line) error {
+	b, err := l.wire()
+	if err == nil {
+		_, err = w.Write(b)
+	}
+	return err
+}
+
+// wire is the line with its LF, if the other side would read it.
+func (l Line) wire() ([]byte, error) {
 	b := l.Append(nil)
 	if len(b) > MaxLine {
-		return fmt.Errorf("%w: %s line longer than %d octets", ErrSyntax, l.Verb, MaxLine)
+		return nil, fmt.Errorf("%w: %s line longer than %d octets", ErrSyntax, l.Verb, MaxLine)
 	}
-	_, err := w.Write(b)
-	return err
+	return b, nil
 }

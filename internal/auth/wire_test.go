@@ -26,6 +26,9 @@ var lines = []struct {
 	{NewLine(Abort), "abort"},
 	{NewLine(Mechanisms), "mechanisms"},
 	{NewLine(Later, "too many"), "later too+20many"},
+	{NewLine(Begin).With("id", "7").With("tls", "1"), "session id=7 tls=1"},
+	{NewLine(Hello).With("root", "/a b"), "hello root=/a+20b"},
+	{NewLine(End).With("id", "7"), "end id=7"},
 	{User{Name: "a", UID: 1000, GID: 4294967294, Home: "/home/a"}.Line(), "ok name=a uid=1000 gid=4294967294 home=/home/a"},
 	{User{Name: "a", Home: "/h x", Maildir: "/m", Quota: 7}.Line(), "ok name=a uid=0 gid=0 home=/h+20x maildir=/m quota=7"},
 }

@@ -12,6 +12,7 @@ import (
 const (
 	maxWaiting = 256 // in each of its two lines
 	maxWait    = 10 * time.Second
+	restTime   = 2 * time.Second // without work, before the gate's rest function is called
 )
 
 // gate lets a bounded number of callers work at a time. Strangers and trusted callers wait in a line each, first come,
@@ -22,6 +23,8 @@ type gate struct {
 	free               int // places
 	strangers, trusted line
 	last               *line // that gave somebody a place
+	places             int
+	resting            *time.Timer // runs while nobody works; nil if there is no rest function
 }
 
 // line is one of the two lines of a gate.
@@ -31,7 +34,20 @@ type line struct {
 }
 
 func newGate(places, reserved int) *gate {
-	return &gate{free: places, strangers: line{room: places - reserved}, trusted: line{room: places}}
+	return &gate{free: places, places: places, strangers: line{room: places - reserved}, trusted: line{room: places}}
+}
+
+// rest has a function called whenever nobody has worked for restTime.
+func (g *gate) rest(call func()) *gate {
+	g.resting = time.AfterFunc(restTime, func() {
+		g.mu.Lock()
+		working := g.free < g.places
+		g.mu.Unlock()
+		if !working {
+			call()
+		}
+	})
+	return g
 }
 
 // enter waits for a place until ctx is done, maxWait at most. The place is held until leave is called.
@@ -90,6 +106,9 @@ func (g *gate) vacate(l *line) {
 	g.free++
 	l.room++
 	g.admit()
+	if g.free == g.places && g.resting != nil {
+		g.resting.Reset(restTime)
+	}
 }
 
 // admit gives free places to those who wait and may have them.

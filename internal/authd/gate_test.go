@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -61,6 +62,25 @@ func TestGateReservesPlaces(t *testing.T) {
 	for range 3 {
 		defer mustEnter(t, g, true)()
 	}
+}
+
+// The rest function is called once nobody works any more, and not before.
+func TestGateRests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rests := 0
+		g := newGate(2, 0).rest(func() { rests++ })
+		leave := mustEnter(t, g, false)
+		time.Sleep(2 * restTime)
+		if synctest.Wait(); rests != 0 {
+			t.Error("rested while somebody worked")
+		}
+		mustEnter(t, g, false)()
+		leave()
+		time.Sleep(2 * restTime)
+		if synctest.Wait(); rests != 1 {
+			t.Errorf("rested %d times", rests)
+		}
+	})
 }
 
 // Each line is served in its order, and both in turn: neither can keep the other from ever being served.

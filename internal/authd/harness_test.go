@@ -125,7 +125,8 @@ func testSettings(t *testing.T, log Logger) Settings {
 		passwords.entries[e.Name] = append(passwords.entries[e.Name], e)
 	}
 	return Settings{
-		Users: users, Passwords: passwords,
+		ChannelBinding: true,
+		Users:          users, Passwords: passwords,
 		Domains:       fakeDomains{"local.test": Local, "example.org": Virtual},
 		FirstValidUID: 1000, HashMemory: 1, Seed: []byte("seed"), Log: log,
 	}
@@ -133,6 +134,11 @@ func testSettings(t *testing.T, log Logger) Settings {
 
 // run starts a server and returns a client of it. The server ends with the test.
 func run(t *testing.T, s Settings) (*auth.Client, *Server) {
+	t.Helper()
+	return runWith(t, s, nil)
+}
+
+func runWith(t *testing.T, s Settings, sessions Sessions) (*auth.Client, *Server) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "pr")
 	if err != nil {
@@ -144,7 +150,7 @@ func run(t *testing.T, s Settings) (*auth.Client, *Server) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := New(s)
+	server := New(s, sessions)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(ctx, s.Log, []net.Listener{l}) }()

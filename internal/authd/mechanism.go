@@ -15,6 +15,9 @@ type mechanism interface {
 
 // newMechanism returns nil for a name that is not known.
 func newMechanism(v *verifier, a attempt, bindings []auth.Binding) mechanism {
+	if !v.ChannelBinding {
+		bindings = nil // a client that could use one must not think that somebody took it away
+	}
 	switch a.mechanism {
 	case "PLAIN":
 		return &plain{v: v, a: a}
@@ -23,6 +26,9 @@ func newMechanism(v *verifier, a attempt, bindings []auth.Binding) mechanism {
 	case "SCRAM-SHA-256":
 		return &scramExchange{v: v, a: a, bindings: bindings}
 	case "SCRAM-SHA-256-PLUS":
+		if len(bindings) == 0 {
+			return nil
+		}
 		return &scramExchange{v: v, a: a, bindings: bindings, plus: true}
 	}
 	return nil

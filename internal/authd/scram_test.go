@@ -2,6 +2,7 @@ package authd
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/xdg-go/scram"
@@ -108,6 +109,29 @@ func TestSCRAM(t *testing.T) {
 		if tt.user == "" && !errors.Is(err, auth.ErrRefused) || tt.user != "" && (err != nil || u.Name != tt.user) {
 			t.Errorf("%+v: %v, %v", tt.scramClient, u, err)
 		}
+	}
+}
+
+// Where the -PLUS forms are not offered, nobody gets them, and a client that could use a channel binding may log in without.
+func TestNoChannelBinding(t *testing.T) {
+	t.Parallel()
+	var log recorder
+	s := testSettings(t, &log)
+	s.ChannelBinding = false
+	client, _ := run(t, s)
+	list, err := client.Mechanisms(t.Context())
+	if err != nil || slices.Contains(list, "SCRAM-SHA-256-PLUS") {
+		t.Errorf("%v, %v", list, err)
+	}
+	both := []auth.Binding{exporter, endPoint}
+	u, err := scramClient{service: "smtp", mechanism: "SCRAM-SHA-256", name: "alice", password: "wonderland", offered: both, advertising: true}.run(t, client)
+	if err != nil || u.Name != "alice" {
+		t.Errorf("%v, %v", u, err)
+	}
+	_, done, _, err := client.Start(t.Context(), auth.Request{Service: "smtp", Mechanism: "SCRAM-SHA-256-PLUS", Bindings: both,
+		Initial: []byte("p=tls-exporter,,n=alice,r=nonce")}).Step(nil)
+	if !done || !errors.Is(err, auth.ErrRefused) {
+		t.Errorf("%v, %v", done, err)
 	}
 }
 

@@ -1,7 +1,6 @@
 package authd
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +26,7 @@ const (
 	writeTimeout    = 10 * time.Second
 	whoTimeout      = 20 * time.Second
 	drainTimeout    = 10 * time.Second // for exchanges in progress at the end
+	provenTimeout   = 30 * time.Second // from a login to its session
 )
 
 // Socket is the name of the listening socket in LISTEN_FDNAMES.
@@ -39,11 +39,12 @@ var services = []string{"smtp", "imap", "pop3"}
 type Server struct {
 	turns    *throttle
 	verifier atomic.Pointer[verifier]
+	sessions Sessions
 }
 
-// New returns a server.
-func New(s Settings) *Server {
-	srv := &Server{turns: newThrottle(0, 0)}
+// New returns a server that hands connections to sessions.
+func New(s Settings, sessions Sessions) *Server {
+	srv := &Server{turns: newThrottle(0, 0), sessions: sessions}
 	srv.Configure(s)
 	return srv
 }
@@ -69,10 +70,16 @@ func (s *Server) handle(ctx context.Context, nc net.Conn) {
 		log.Error("auth: %v", err)
 		return
 	}
+	uc, ok := nc.(*net.UnixConn)
+	if !ok {
+		log.Error("auth: not a Unix socket")
+		return
+	}
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(drainTimeout, cancel) })()
-	c := &connection{server: s, conn: nc, reader: auth.NewReader(nc), uid: peer.UID}
+	c := &connection{server: s, conn: auth.NewConn(uc), uid: peer.UID}
+	defer c.conn.Discard()
 	if err := c.serve(ctx, work); errors.Is(err, auth.ErrSyntax) {
 		log.Warn("auth: connection of uid %d: %v", peer.UID, err)
 	}
@@ -81,26 +88,30 @@ func (s *Server) handle(ctx context.Context, nc net.Conn) {
 // connection is one client of the socket.
 type connection struct {
 	server *Server
-	conn   net.Conn
-	reader *bufio.Reader
+	conn   *auth.Conn
 	uid    uint32
 }
 
-// serve answers questions one after the other. The error is why it stopped.
+// serve answers questions one after the other. The error is why it stopped. A login is remembered until the next question.
 func (c *connection) serve(stopping, work context.Context) error {
+	var last *proof
 	for {
-		question, err := c.idle(stopping)
+		question, err := c.next(stopping)
 		if err != nil {
 			return err
 		}
 		v := c.server.verifier.Load()
+		proven := last
+		last = nil
 		switch question.Verb {
 		case auth.Who:
 			err = c.who(work, v, question.Words[0])
 		case auth.Mechanisms:
 			err = c.mechanisms(v)
 		case auth.Auth:
-			err = c.login(work, v, question)
+			last, err = c.login(work, v, question)
+		case auth.Begin:
+			err = c.session(work, v, proven, question)
 		default:
 			err = fmt.Errorf("%w: %s is no question", auth.ErrSyntax, question.Verb)
 		}
@@ -110,21 +121,38 @@ func (c *connection) serve(stopping, work context.Context) error {
 	}
 }
 
-// idle waits for the next question, or until the server stops.
-func (c *connection) idle(stopping context.Context) (auth.Line, error) {
+// next waits for the next question, or until the server stops.
+func (c *connection) next(stopping context.Context) (auth.Line, error) {
 	if err := c.conn.SetReadDeadline(time.Now().Add(idleTimeout)); err != nil {
 		return auth.Line{}, err
 	}
 	release := context.AfterFunc(stopping, func() { c.conn.SetReadDeadline(time.Unix(1, 0)) })
 	defer release()
-	return auth.ReadLine(c.reader)
+	l, err := c.conn.ReadLine()
+	if err != nil {
+		return auth.Line{}, err
+	}
+	return l, c.checkFiles(l)
+}
+
+// checkFiles sees to it that descriptors come with the lines that they belong to. Whatever came until now came with this line:
+// who asks on before the answer, with a descriptor, has lost count.
+func (c *connection) checkFiles(l auth.Line) error {
+	want := 0
+	if l.Verb == auth.Begin {
+		want = 1
+	}
+	if n := c.conn.Files(); n != want {
+		return fmt.Errorf("%w: %s with %d descriptors", auth.ErrSyntax, l.Verb, n)
+	}
+	return nil
 }
 
 func (c *connection) write(l auth.Line) error {
 	if err := c.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		return err
 	}
-	return auth.WriteLine(c.conn, l)
+	return c.conn.WriteLine(l, nil)
 }
 
 func (c *connection) who(ctx context.Context, v *verifier, name string) error {
@@ -150,15 +178,15 @@ func (c *connection) mechanisms(v *verifier) error {
 	return c.write(auth.NewLine(auth.OK).With("list", strings.Join(list, " ")))
 }
 
-// login runs one exchange to its end.
-func (c *connection) login(ctx context.Context, v *verifier, question auth.Line) error {
+// login runs one exchange to its end. It returns the login that holds, if it is one that may open a session.
+func (c *connection) login(ctx context.Context, v *verifier, question auth.Line) (*proof, error) {
 	a, bindings, err := c.attempt(question)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	m := newMechanism(v, a, bindings)
 	if m == nil {
-		return c.write(auth.NewLine(auth.No))
+		return nil, c.write(auth.NewLine(auth.No))
 	}
 	var message []byte
 	if ir, ok := question.Get("ir"); ok {
@@ -168,23 +196,23 @@ func (c *connection) login(ctx context.Context, v *verifier, question auth.Line)
 		challenge, user, err := m.next(ctx, message)
 		switch {
 		case errors.Is(err, errRefused):
-			return c.write(auth.NewLine(auth.No))
+			return nil, c.write(auth.NewLine(auth.No))
 		case err != nil:
-			return c.write(auth.NewLine(auth.Later, err.Error()))
+			return nil, c.write(auth.NewLine(auth.Later, err.Error()))
 		case user != nil:
-			return c.write(user.Line())
+			return proofOf(a, *user), c.write(user.Line())
 		}
 		if err := c.write(auth.NewLine(auth.Cont, string(challenge))); err != nil {
-			return err
+			return nil, err
 		}
 		if message, err = c.response(); err != nil {
-			return err
+			return nil, err
 		}
 		if message == nil {
-			return c.write(auth.NewLine(auth.No)) // abort
+			return nil, c.write(auth.NewLine(auth.No)) // abort
 		}
 	}
-	return c.write(auth.NewLine(auth.No))
+	return nil, c.write(auth.NewLine(auth.No))
 }
 
 // response reads the client's next message, nil if it gives up.
@@ -192,7 +220,10 @@ func (c *connection) response() ([]byte, error) {
 	if err := c.conn.SetReadDeadline(time.Now().Add(exchangeTimeout)); err != nil {
 		return nil, err
 	}
-	l, err := auth.ReadLine(c.reader)
+	l, err := c.conn.ReadLine()
+	if err == nil {
+		err = c.checkFiles(l)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -137,6 +137,8 @@ func TestSystemPasswords(t *testing.T) {
 			t.Errorf("%q %q: %v, %v", tt.name, tt.password, u, err)
 		}
 	}
+	system.mu.Lock()
+	defer system.mu.Unlock()
 	for _, name := range system.asked {
 		if strings.Contains(name, "@") {
 			t.Errorf("PAM was asked about %s", name)
@@ -157,8 +159,9 @@ func TestMechanismsThatAreOffered(t *testing.T) {
 		}
 	}
 	check("PLAIN LOGIN")
-	s.Passwords.(*fakePasswords).scram = true
-	check("SCRAM-SHA-256 PLAIN LOGIN")
+	s.Passwords = &fakePasswords{scram: true}
+	server.Configure(s)
+	check("SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN")
 	s.Checkpassword = &fakeSystem{}
 	server.Configure(s)
 	check("PLAIN LOGIN")
@@ -329,7 +332,7 @@ func TestShutdown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := New(testSettings(t, &log))
+	server := New(testSettings(t, &log), nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(ctx, &log, []net.Listener{l}) }()

@@ -16,22 +16,24 @@ import (
 	"postrider/internal/table"
 )
 
-// NewSettings opens what a configuration names. previous, nil at the start, are the tables of the settings that are replaced.
+// NewSettings opens what a configuration names. previous, nil at the start, are the tables of the settings that are replaced. The
+// uid of the mailbox user is left to the caller, who knows what the spawner takes for it.
 func NewSettings(c *config.Config, seed []byte, log Logger, previous *table.Tables) Settings {
 	report := func(err error) { log.Error("%v", err) }
 	tables := table.Open(c, table.Options{Report: report, Previous: previous})
 	s := Settings{
-		Tables:        tables,
-		Users:         mailboxes{tables.Users, tables.Passwd},
-		Domains:       domainsOf(c, tables),
-		Passwords:     password.NewTable(c.Tables.Passwords, report),
-		FirstValidUID: c.FirstValidUID,
-		FailureDelay:  c.Authd.FailureDelay.D(),
-		MaxDelay:      c.Authd.MaxDelay.D(),
-		HashMemory:    int64(c.Authd.HashMemory),
-		MaxHashes:     c.Authd.MaxHashes,
-		Seed:          seed,
-		Log:           log,
+		Tables:         tables,
+		Users:          mailboxes{tables.Users, tables.Passwd, c.MailboxUser},
+		Domains:        domainsOf(c, tables),
+		Passwords:      password.NewTable(c.Tables.Passwords, report),
+		FirstValidUID:  c.FirstValidUID,
+		ChannelBinding: c.Authd.ChannelBinding,
+		FailureDelay:   c.Authd.FailureDelay.D(),
+		MaxDelay:       c.Authd.MaxDelay.D(),
+		HashMemory:     int64(c.Authd.HashMemory),
+		MaxHashes:      c.Authd.MaxHashes,
+		Seed:           seed,
+		Log:            log,
 	}
 	if c.Authd.Checkpassword != "" {
 		s.Checkpassword = NewChecker(c.Authd.Checkpassword)
@@ -46,6 +48,7 @@ func NewSettings(c *config.Config, seed []byte, log Logger, previous *table.Tabl
 type mailboxes struct {
 	users  *table.Users
 	passwd *table.Passwd
+	owner  string // the mailbox user, who has others' mailboxes and none of his own
 }
 
 // Lookup implements Users.
@@ -53,6 +56,7 @@ func (m mailboxes) Lookup(name string) (auth.User, bool, error) {
 	u, ok, err := m.users.Lookup(strings.ToLower(name))
 	if err == nil && !ok && !strings.Contains(name, "@") {
 		u, ok, err = m.passwd.Lookup(name)
+		ok = ok && u.Name != m.owner
 	}
 	if err != nil || !ok {
 		return auth.User{}, false, err

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"postrider/internal/auth"
@@ -41,6 +42,37 @@ func TestWholeWay(t *testing.T) {
 	sc := scramClient{service: "smtp", mechanism: "SCRAM-SHA-256", name: "alice", password: "wonderland"}
 	if u, err := sc.run(t, client); err != nil || u.Name != "alice" {
 		t.Errorf("SCRAM: %v, %v", u, err)
+	}
+}
+
+// Virtual users log in under the uid of the mailbox user, which is below first_valid_uid where a package has made it; other low
+// uids do not, nor does the mailbox user.
+func TestMailboxUser(t *testing.T) {
+	t.Parallel()
+	site := newSite(t, false)
+	site.write(site.config, strings.Replace(site.read(site.config), "version = 1\n", "version = 1\nmailbox_user = \"150\"\n", 1))
+	site.write(site.users, "alice:150:150:::\n")
+	passwd := filepath.Join(filepath.Dir(site.config), "passwd")
+	site.write(passwd, site.read(passwd)+"low:x:151:151::/home/low:/bin/sh\n150:x:150:150::/var/mail/v:/bin/sh\n")
+	site.write(site.passwords, "")
+	for _, name := range []string{"alice", "low", "150"} {
+		site.must("wonderland\n", "passwd", "-stdin", name)
+	}
+	cfg, err := config.Load(site.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log recorder
+	s := NewSettings(cfg, []byte("seed"), &log, nil)
+	s.MailboxUID = 150
+	client, _ := run(t, s)
+	if u, err := plainLogin(t, client, "imap", "alice", "wonderland"); err != nil || u.UID != 150 {
+		t.Errorf("alice: %+v, %v\n%s", u, err, log.text())
+	}
+	for _, name := range []string{"low", "150"} {
+		if u, err := plainLogin(t, client, "imap", name, "wonderland"); !errors.Is(err, auth.ErrRefused) {
+			t.Errorf("%s: %+v, %v", name, u, err)
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -32,18 +33,20 @@ type Logger interface {
 
 // Settings are what a configuration says. A reload replaces them whole.
 type Settings struct {
-	Tables        *table.Tables // that the settings were made from; nil in tests
-	Users         Users
-	Domains       Domains
-	Passwords     Passwords
-	Checkpassword Checkpassword // nil is none
-	FirstValidUID uint32        // nobody below it logs in; 0 lets all, for a suite under one uid
-	FailureDelay  time.Duration // of the first failure; 0 is none
-	MaxDelay      time.Duration
-	HashMemory    int64  // octets, of the hash that an unknown user costs
-	MaxHashes     int    // at the same time; 0 is the number of CPUs
-	Seed          []byte // secret, the same after a restart: SCRAM salts of unknown users come from it
-	Log           Logger
+	Tables         *table.Tables // that the settings were made from; nil in tests
+	Users          Users
+	Domains        Domains
+	Passwords      Passwords
+	Checkpassword  Checkpassword // nil is none
+	FirstValidUID  uint32        // nobody below it logs in; 0 lets all, for a suite under one uid
+	MailboxUID     uint32        // though lower, of virtual users; 0 is none
+	ChannelBinding bool          // offer the -PLUS forms of SCRAM
+	FailureDelay   time.Duration // of the first failure; 0 is none
+	MaxDelay       time.Duration
+	HashMemory     int64  // octets, of the hash that an unknown user costs
+	MaxHashes      int    // at the same time; 0 is the number of CPUs
+	Seed           []byte // secret, the same after a restart: SCRAM salts of unknown users come from it
+	Log            Logger
 }
 
 // verifier decides logins under one version of the settings.
@@ -61,7 +64,8 @@ func newVerifier(s Settings, turns *throttle) *verifier {
 		n = runtime.GOMAXPROCS(0)
 	}
 	turns.configure(s.FailureDelay, max(s.MaxDelay, s.FailureDelay))
-	return &verifier{Settings: s, turns: turns, decoy: password.Decoy(s.HashMemory), gate: newGate(n, min(1, n-1)), sleep: sleep}
+	gate := newGate(n, min(1, n-1)).rest(debug.FreeOSMemory) // a hash takes tens of megabytes, which the runtime would keep for minutes
+	return &verifier{Settings: s, turns: turns, decoy: password.Decoy(s.HashMemory), gate: gate, sleep: sleep}
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
@@ -91,6 +95,7 @@ type attempt struct {
 type verdict struct {
 	user    auth.User
 	known   bool   // there is such a user
+	listed  bool   // and the tables have it
 	backend string // where the password was looked for
 	label   string // of the password that matched
 	reason  string // why the login does not hold; empty if it does
@@ -208,6 +213,7 @@ func (v *verifier) candidates(id identity, service string) (verdict, []password.
 	if d.user, d.known, err = find(v.Users, id); err != nil {
 		return d, nil, err
 	}
+	d.listed = d.known
 	all, err := v.Passwords.Lookup(id.key())
 	if err != nil {
 		return d, nil, err
@@ -256,7 +262,7 @@ func (v *verifier) admit(ctx context.Context, id identity, d verdict) (verdict, 
 	switch {
 	case !d.known:
 		d.reason = invalidCredentials + ": a password, but no user"
-	case d.user.UID < v.FirstValidUID:
+	case d.user.UID < v.FirstValidUID && !(d.listed && v.MailboxUID != 0 && d.user.UID == v.MailboxUID):
 		d.reason = fmt.Sprintf("%s: uid %d is below first_valid_uid", invalidCredentials, d.user.UID)
 	default:
 		d.reason = ""
@@ -288,7 +294,10 @@ func (v *verifier) mechanisms() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	if all {
+	switch {
+	case all && v.ChannelBinding:
+		list = append([]string{"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256"}, list...)
+	case all:
 		list = append([]string{"SCRAM-SHA-256"}, list...)
 	}
 	return list, nil

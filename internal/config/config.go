@@ -143,13 +143,14 @@ type Relayd struct {
 
 // Authd checks passwords and knows users.
 type Authd struct {
-	Checkpassword string   `toml:"checkpassword"` // Unix socket of the checkpassword program (PAM, NSS); "" = none
-	FailureDelay  Duration `toml:"failure_delay"` // of the first failure; doubles up to MaxDelay
-	MaxDelay      Duration `toml:"max_delay"`
-	HashMemory    Size     `toml:"hash_memory"`  // argon2id working memory of new hashes
-	MaxHashes     int      `toml:"max_hashes"`   // verifications at the same time; 0 = number of CPUs
-	MaxSessions   int      `toml:"max_sessions"` // session processes at once: one for each uid that is logged in
-	SessionIdle   Duration `toml:"session_idle"` // a session process without a session ends
+	Checkpassword  string   `toml:"checkpassword"` // Unix socket of the checkpassword program (PAM, NSS); "" = none
+	FailureDelay   Duration `toml:"failure_delay"` // of the first failure; doubles up to MaxDelay
+	MaxDelay       Duration `toml:"max_delay"`
+	HashMemory     Size     `toml:"hash_memory"`     // argon2id working memory of new hashes
+	MaxHashes      int      `toml:"max_hashes"`      // verifications at the same time; 0 = number of CPUs
+	ChannelBinding bool     `toml:"channel_binding"` // offer SCRAM-SHA-256-PLUS, which some mail programs choose and cannot carry out
+	MaxSessions    int      `toml:"max_sessions"`    // session processes at once: one for each uid that is logged in
+	SessionIdle    Duration `toml:"session_idle"`    // a session process without a session ends
 }
 
 // Front is imapd or pop3d: what serves clients until they have logged in, and carries their octets afterwards.

@@ -116,7 +116,7 @@ func front(idle time.Duration) Front {
 		MaxPerUser:     20,
 		LoginTimeout:   Duration(time.Minute),
 		IdleTimeout:    Duration(idle),
-		DrainTimeout:   Duration(20 * time.Second),
+		DrainTimeout:   Duration(5 * time.Second),
 	}
 }
 

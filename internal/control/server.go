@@ -58,10 +58,11 @@ const (
 // Server answers the clients of a control socket. Rights is asked for each request, so that a new configuration holds
 // at once. Those who may not steer have to wait their turn.
 type Server struct {
-	Queue   Queue
-	Rights  func(uid uint32) Rights // nil = none for anybody
-	Log     *logline.Logger
-	Timeout time.Duration // of each wait for the client; 0 = 30 s
+	Queue    Queue                   // nil: the daemon has none
+	Sessions Sessions                // nil: the daemon has none
+	Rights   func(uid uint32) Rights // nil = none for anybody
+	Log      *logline.Logger
+	Timeout  time.Duration // of each wait for the client; 0 = 30 s
 
 	peer  func(net.Conn) (listen.Cred, error) // replaced in tests
 	turns turns
@@ -226,9 +227,20 @@ func (c *client) answer(ctx context.Context, request line) {
 	}
 }
 
-// do does what is asked for and returns how many messages that concerned.
+// do does what is asked for and returns how many messages or sessions that concerned.
 func (c *client) do(ctx context.Context, request line, rights Rights) (int, error) {
 	s := Selection{ID: request.get("id"), UID: c.uid, Anyone: rights.Steer}
+	if c.server.Sessions != nil {
+		switch request.verb {
+		case verbWho:
+			return c.who(s)
+		case verbKick:
+			return c.kick(s)
+		}
+	}
+	if c.server.Queue == nil {
+		return 0, errUnknown
+	}
 	switch request.verb {
 	case verbList:
 		s.Anyone = rights.Steer || rights.List && request.get("for") != forSteer

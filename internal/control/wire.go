@@ -1,6 +1,7 @@
-// Package control is the protocol of the control sockets (relay.ctl, local.ctl), by which mailq and sendmail -q list and
-// steer the queue of a daemon. Anybody may connect to such a socket; who asks is the uid that the kernel names, and that
-// decides what is shown and done. The daemon's side trusts nothing that it reads; it never uses a client's word as a file name.
+// Package control is the protocol of the control sockets: relay.ctl and local.ctl, by which mailq and sendmail -q list and
+// steer the queue of a daemon, imap.ctl and pop3.ctl, by which postrider who and kick list and end sessions. Anybody may
+// connect to such a socket; who asks is the uid that the kernel names, and that decides what is shown and done. The daemon's
+// side trusts nothing that it reads; it never uses a client's word as a file name.
 //
 // The protocol is lines of at most 8 KiB that end in LF: a verb and key=value words, values in xtext. The client asks, one
 // request at a time:
@@ -12,6 +13,8 @@
 //	retry ids=…                make them due now
 //	delete ids=…               remove them
 //	cat id=ID                  the queue file as it is, to who may steer it; answered with data, then ok
+//	who [id=NAME]              sessions, of a user or of that id; answered with session lines, then ok
+//	kick id=NAME               end them; answered with ok
 //
 // and the daemon answers:
 //
@@ -20,6 +23,7 @@
 //	done id=…                              it is on the disk
 //	not id=… reason=…                      nothing was done
 //	data size=N                            N octets follow
+//	session id=… service=… user=… uid=… address=… tls=yes since=… pid=…
 //	ok count=N                             the request is done; without this line it is not
 //	no reason=…                            refused: the request is unknown, or not allowed
 //	later reason=…                         try again
@@ -58,11 +62,14 @@ const (
 	verbList    = "list"
 	verbFlush   = "flush"
 	verbCat     = "cat"
+	verbWho     = "who"
+	verbKick    = "kick"
 	verbMessage = "message"
 	verbTo      = "to"
 	verbDone    = "done"
 	verbNot     = "not"
 	verbData    = "data"
+	verbSession = "session"
 	verbOK      = "ok"
 	verbNo      = "no"
 	verbLater   = "later"

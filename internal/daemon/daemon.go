@@ -23,6 +23,8 @@ type Daemon struct {
 
 // Main parses the command line, reads the configuration and runs the daemon. An error ends the process with status 1.
 func Main(name string, run func(d *Daemon, cfg *config.Config) error) {
+	// A log that ends must not end the daemon: whoever has its socket can shut it down. Unlike SIG_IGN this is not inherited.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	d := &Daemon{Log: logline.New(name, logline.Text)}
 	flag.StringVar(&d.Path, "c", config.DefaultPath, "configuration `file`")
 	flag.Parse()

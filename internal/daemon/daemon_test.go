@@ -1,15 +1,102 @@
 package daemon
 
 import (
+	"bufio"
+	"errors"
+	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"postrider/internal/config"
 	"postrider/internal/logline"
 )
+
+// asDaemon has the test program be a daemon with that configuration.
+const asDaemon = "POSTRIDER_TEST_DAEMON"
+
+func TestMain(m *testing.M) {
+	if path := os.Getenv(asDaemon); path != "" {
+		os.Args = []string{"authd", "-c", path}
+		Main("authd", logs)
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// logs is a daemon that logs when it is told to and then says that it is still there.
+func logs(d *Daemon, _ *config.Config) error {
+	if _, err := os.Stdin.Read(make([]byte, 1)); err != nil {
+		return err
+	}
+	d.Log.Info("a line")
+	_, err := fmt.Println("still")
+	return err
+}
+
+// TestEndOfLog: a daemon outlives its log.
+func TestEndOfLog(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "postrider.toml")
+	if err := os.WriteFile(path, []byte("version = 1\nhostname = \"a.example.org\"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), asDaemon+"="+path)
+	log, theirs, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stderr = theirs
+	in, errIn := cmd.StdinPipe()
+	out, errOut := cmd.StdoutPipe()
+	if err := errors.Join(errIn, errOut, cmd.Start(), theirs.Close(), log.Close()); err != nil {
+		t.Fatal(err)
+	}
+	defer time.AfterFunc(20*time.Second, func() { cmd.Process.Kill() }).Stop()
+	in.Write([]byte("x"))
+	line, _ := bufio.NewReader(out).ReadString('\n')
+	if err := cmd.Wait(); line != "still\n" || err != nil {
+		t.Errorf("it says %q, %v", line, err)
+	}
+}
+
+func TestNeedRestart(t *testing.T) {
+	t.Parallel()
+	var b strings.Builder
+	d := &Daemon{Log: logline.NewWriter(&b, "authd", logline.Text)}
+	started, now := config.Default(), config.Default()
+	now.Hostname = "other.example.org"
+	d.NeedRestart(started, now, Keys{{"spool_dir", false}})
+	if b.Len() > 0 {
+		t.Error(b.String())
+	}
+	now.FirstValidUID, now.MailboxUser, now.SingleUID, now.LogFormat = 500, "mail", true, "json"
+	d.NeedRestart(started, now, Keys{{"spool_dir", true}})
+	for _, key := range []string{"first_valid_uid", "mailbox_user", "single_uid", "log_format", "spool_dir"} {
+		if !strings.Contains(b.String(), key+" has changed: that takes a restart\n") {
+			t.Errorf("%s is not in the log:\n%s", key, b.String())
+		}
+	}
+}
+
+func TestMailboxUser(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]uint32{"150": 150, "root": 0} {
+		if uid, gid, err := mailboxUser(name); uid != want || gid != want || err != nil {
+			t.Errorf("%s: %d, %d, %v", name, uid, gid, err)
+		}
+	}
+	for _, name := range []string{"no such user", "-1", "4294967296"} {
+		if uid, _, err := mailboxUser(name); err == nil {
+			t.Errorf("%s: %d", name, uid)
+		}
+	}
+}
 
 func TestReport(t *testing.T) {
 	t.Parallel()

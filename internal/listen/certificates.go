@@ -13,6 +13,7 @@ import (
 type TLSOptions struct {
 	MinVersion uint16 // 0 = TLS 1.2
 	NoTickets  bool   // no session tickets: some MTAs that connect to port 25 stumble over them
+	Bulk       bool   // full records from the start: fewer system calls for much, later first octets on slow lines
 }
 
 // Certificates is a certificate chain and its key in two PEM files, read again on Reload.
@@ -59,6 +60,8 @@ func (c *Certificates) Reload() error {
 			Certificates:           []tls.Certificate{pair},
 			MinVersion:             version,
 			SessionTicketsDisabled: c.options.NoTickets,
+
+			DynamicRecordSizingDisabled: c.options.Bulk,
 		},
 	})
 	return nil

@@ -20,7 +20,7 @@ type Cred struct {
 // PeerCred asks the kernel who is at the other end of a connection over a Unix socket, also through a wrapper that has
 // NetConn. A process in a user namespace that does not map the client sees uid 65534.
 func PeerCred(c net.Conn) (Cred, error) {
-	u, ok := base(c).(*net.UnixConn)
+	u, ok := Base(c).(*net.UnixConn)
 	if !ok {
 		return Cred{}, errors.New("peer credentials: not a Unix socket")
 	}
@@ -39,8 +39,8 @@ func PeerCred(c net.Conn) (Cred, error) {
 	return Cred{UID: cred.Uid, GID: cred.Gid, PID: cred.Pid}, nil
 }
 
-// base is the connection under all wrappers.
-func base(c net.Conn) net.Conn {
+// Base is the connection under all wrappers: TLS, a PROXY header.
+func Base(c net.Conn) net.Conn {
 	for {
 		wrapper, ok := c.(interface{ NetConn() net.Conn })
 		if !ok {
@@ -73,16 +73,22 @@ func clientOf(c net.Conn) client {
 	if cred, err := PeerCred(c); err == nil {
 		return client{uid: int64(cred.UID)}
 	}
-	addr := addressOf(c.RemoteAddr())
-	bits := addr.BitLen()
-	if addr.Is6() {
+	return client{network: Network(addressOf(c.RemoteAddr())), uid: -1}
+}
+
+// Network is what clients are counted by: an IPv4 address, or the /64 of an IPv6 address, of which a client has the choice;
+// loopback as it is. It is the zero Prefix for an invalid address.
+func Network(ip netip.Addr) netip.Prefix {
+	ip = ip.Unmap().WithZone("")
+	bits := ip.BitLen()
+	if ip.Is6() && !ip.IsLoopback() {
 		bits = 64
 	}
-	network, err := addr.Prefix(bits)
+	network, err := ip.Prefix(bits)
 	if err != nil {
-		return client{uid: -1}
+		return netip.Prefix{}
 	}
-	return client{network: network, uid: -1}
+	return network
 }
 
 // addressOf is the IP address of a, with IPv4 as such wherever it comes in IPv6 clothes, and without zone.

@@ -17,13 +17,19 @@ type Limits struct {
 	Connections    int            // living connections of all services; see limiter.takeTotal for their shares
 	PerClient      int            // of these, to one service from one IPv4 address, IPv6 /64 or uid; negative: any number
 	PerService     map[string]int // instead of PerClient, by the service's name; 0 = PerClient
+	LoopbackFree   bool           // the limits of a client are not for loopback, which may be webmail for all users
+	Table          string         // of the configuration, where these are max_connections and max_per_client; "" = none
 	ProxyNetworks  []netip.Prefix // connections from here must begin with a PROXY header, which names the client
 	ProxyTimeout   time.Duration  // for that header; 0 = 10 s
 	RefusalTimeout time.Duration  // to tell a client why it is turned away; 0 = 2 s
 }
 
-func (l *Limits) perClient(service string) int {
-	if n := l.PerService[service]; n != 0 {
+// perClient is how many connections to a service a client may have; negative: any number.
+func (l *Limits) perClient(s slot) int {
+	if l.LoopbackFree && s.client.network.Addr().IsLoopback() {
+		return -1
+	}
+	if n := l.PerService[s.service]; n != 0 {
 		return n
 	}
 	return l.PerClient
@@ -42,6 +48,17 @@ func (r Refusal) String() string {
 		return "too many connections of this client"
 	}
 	return "too many connections"
+}
+
+// setting is where an administrator may allow more.
+func (r Refusal) setting(table string) string {
+	switch {
+	case table == "":
+		return ""
+	case r == TooManyOfClient:
+		return " (" + table + ".max_per_client)"
+	}
+	return " (" + table + ".max_connections)"
 }
 
 // Service is what is done with the connections of some listeners.
@@ -68,8 +85,8 @@ type Server struct {
 	living   limiter
 	refusals chan struct{} // one token for each refusal that is being said
 
-	refused    seldom // warnings of clients turned away
-	headerless seldom // and of proxies without a good header
+	refused    Seldom // warnings of clients turned away
+	headerless Seldom // and of proxies without a good header
 
 	mu    sync.Mutex
 	conns map[net.Conn]struct{}
@@ -187,11 +204,11 @@ func (s *Server) admit(ctx context.Context, c net.Conn, service Service, limits 
 
 	conn, err := readProxyHeader(c, limits.ProxyNetworks, limits.ProxyTimeout)
 	if err != nil {
-		s.headerless.warn(s.Log, "%s: %v", service.Name, err)
+		s.headerless.Warn(s.Log, "%s: %v", service.Name, err)
 		return nil, 0
 	}
 	who := slot{service: service.Name, client: clientOf(conn)}
-	if !s.living.take(who, limits.perClient(service.Name)) {
+	if !s.living.take(who, limits.perClient(who)) {
 		return conn, TooManyOfClient
 	}
 	defer s.living.give(who)
@@ -224,7 +241,7 @@ func (s *Server) untrack(c net.Conn) {
 
 // refuse says why, if few enough are being told so at this moment, and not for longer than the timeout.
 func (s *Server) refuse(c net.Conn, service Service, why Refusal, limits *Limits) {
-	s.refused.warn(s.Log, "%s: %v refused: %v", service.Name, clientOf(c), why)
+	s.refused.Warn(s.Log, "%s: %v refused: %v%s", service.Name, clientOf(c), why, why.setting(limits.Table))
 	if service.Refusal == nil {
 		return
 	}
@@ -240,7 +257,7 @@ func (s *Server) refuse(c net.Conn, service Service, why Refusal, limits *Limits
 	if _, err := c.Write(service.Refusal(why)); err != nil {
 		return
 	}
-	half, ok := base(c).(interface{ CloseWrite() error })
+	half, ok := Base(c).(interface{ CloseWrite() error })
 	if !ok || half.CloseWrite() != nil {
 		return
 	}

@@ -149,6 +149,36 @@ func TestLimits(t *testing.T) {
 }
 
 // within polls for a state.
+// Webmail on this host has as many connections as there are, others have theirs, and the log says where more can be allowed.
+func TestLoopbackFree(t *testing.T) {
+	t.Parallel()
+	l, other := tcpListener(t), tcpListener(t)
+	r := start(t, Limits{Connections: 4, PerClient: 1, LoopbackFree: true, Table: "imapd"}, 0,
+		Service{Name: "imap", Listeners: []net.Listener{l}, Handle: greet},
+		Service{Name: "imaps", Listeners: []net.Listener{other}, Handle: greet})
+	for range 3 {
+		if got := says(t, dial(t, l)); !strings.HasPrefix(got, "hello") {
+			t.Errorf("from loopback: %q", got)
+		}
+	}
+	if got := says(t, dial(t, l)); got != "" {
+		t.Errorf("more than there are in all: %q", got)
+	}
+	within(t, "warning", func() bool {
+		return strings.Contains(r.log.String(), "imap: 127.0.0.1 refused: too many connections (imapd.max_connections)")
+	})
+	limits := Limits{PerClient: 1, LoopbackFree: true}
+	for address, free := range map[string]bool{"127.0.0.1": true, "127.1.2.3": true, "::1": true, "192.0.2.1": false, "2001:db8::1": false} {
+		c := connFrom{addr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(address), 1))}
+		if n := limits.perClient(slot{client: clientOf(c)}); (n < 0) != free {
+			t.Errorf("%s may have %d", address, n)
+		}
+	}
+	if got := TooManyOfClient.setting("imapd"); got != " (imapd.max_per_client)" {
+		t.Error(got)
+	}
+}
+
 func within(t *testing.T, what string, state func() bool) {
 	t.Helper()
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
@@ -320,7 +350,7 @@ func TestProxyCountsClients(t *testing.T) {
 	l := tcpListener(t)
 	start(t, Limits{Connections: 10, PerClient: 1, ProxyNetworks: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}, 0,
 		Service{Name: "smtp", Listeners: []net.Listener{l}, Refusal: refusal, Handle: func(_ context.Context, c net.Conn) {
-			if base(c) == c {
+			if Base(c) == c {
 				t.Error("the wrapper hides what is under it")
 			}
 			line, _ := bufio.NewReader(c).ReadString('\n')

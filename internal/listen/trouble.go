@@ -17,15 +17,15 @@ const (
 // logPause is how often one kind of trouble is logged.
 const logPause = time.Minute
 
-// seldom lets a warning through once in logPause.
-type seldom struct {
+// Seldom lets a warning through once a minute, so that nobody can fill the log. The zero value is ready for use.
+type Seldom struct {
 	mu     sync.Mutex
 	last   time.Time
 	silent int
 }
 
-// warn logs, or counts what it does not log for the next time.
-func (s *seldom) warn(log Logger, format string, args ...any) {
+// Warn logs, or counts what it does not log for the next time.
+func (s *Seldom) Warn(log Logger, format string, args ...any) {
 	s.mu.Lock()
 	now := time.Now()
 	if now.Sub(s.last) < logPause {
@@ -47,7 +47,7 @@ type trouble struct {
 	log     Logger
 	service string
 	pause   time.Duration
-	warned  seldom
+	warned  Seldom
 }
 
 func newTrouble(log Logger, service string) *trouble {
@@ -66,7 +66,7 @@ func (t *trouble) wait(ctx context.Context, err error) {
 		<-ctx.Done() // somebody else closed the listener: nothing will come any more
 		return
 	}
-	t.warned.warn(t.log, "%s: %v", t.service, err)
+	t.warned.Warn(t.log, "%s: %v", t.service, err)
 	timer := time.NewTimer(t.pause)
 	defer timer.Stop()
 	select {

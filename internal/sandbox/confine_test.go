@@ -91,6 +91,26 @@ func TestNoNetwork(t *testing.T) {
 	})
 }
 
+func TestNoSockets(t *testing.T) {
+	t.Parallel()
+	socket := shortDir(t) + "/s"
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	expect(t, runSteps(t, nil, "dial=unix,"+socket, "nosockets", "listen=tcp,127.0.0.1:0", "listen=unix,"+socket+"2", "dial=udp,127.0.0.1:53",
+		"raw=socketpair,1,2", "raw=connect,0,0"), map[string]string{
+		"dial=unix," + socket:         "ok",
+		"nosockets":                   "ok",
+		"listen=tcp,127.0.0.1:0":      "EPERM",
+		"listen=unix," + socket + "2": "EPERM",
+		"dial=udp,127.0.0.1:53":       "EPERM",
+		"raw=socketpair,1,2":          "EPERM",
+		"raw=connect,0,0":             "EPERM",
+	})
+}
+
 func shortDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "pr")

@@ -28,8 +28,11 @@
 // SCM_CREDENTIALS messages, which no program of this suite believes (they use SO_PEERCRED).
 //
 // A hostile user owns every worker under that uid: may stop, kill, trace it, take its descriptors (pidfd_getfd), write
-// into the log through descriptor 2, send anything through its socket. So a worker's answers are that user's claims, and
-// whatever is passed to it is that user's to read. That user cannot reach the spawner or a starter before it has become
+// into the log through descriptor 2, and shut that down where it is a socket (systemd's journal): for the daemon too, which
+// must not end of that; send anything through its socket. So a worker's answers are that user's claims, and whatever is
+// passed to it is that user's to read. A program that is installed without read permission (mode 0711) keeps the other
+// processes of the user out from its first moment on, and NoCoreDumps from its call on; neither keeps out who takes the
+// worker over from within. That user cannot reach the spawner or a starter before it has become
 // that user: uid changes in a process of its own, never in a child that shares the spawner's memory and keeps it waiting
 // (vfork), which a SIGSTOP at the right moment would turn into a spawner that starts nothing for anybody. Stopped
 // workers count against the uid's own limit (Limits.PerUID), and the spawner ends them through Worker.Kill, which sends

@@ -2,6 +2,9 @@ package sandbox
 
 import (
 	"fmt"
+	"os"
+	"strconv"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -26,6 +29,25 @@ func NoCoreDumps() error {
 		return fmt.Errorf("set dumpable: %w", err)
 	}
 	return nil
+}
+
+// workerOOMScore is what counts for a worker when memory runs out: as much as a fifth of the machine's on top of its own.
+const workerOOMScore = 200
+
+// offerToOOM has the kernel take this process, and what it executes, before it takes a daemon. Where that cannot be, memory alone
+// counts. The file is the process's own only while that may be dumped: no moment for a process that is a user's already.
+func offerToOOM() {
+	const file = "/proc/self/oom_score_adj"
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return
+	}
+	if score, err := strconv.Atoi(strings.TrimSpace(string(text))); err != nil || score >= workerOOMScore {
+		return
+	}
+	unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0)
+	os.WriteFile(file, []byte(strconv.Itoa(workerOOMScore)), 0)
+	unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
 }
 
 func allThreadsPrctl(option int, arg2, arg3 uintptr) error {

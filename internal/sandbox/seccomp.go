@@ -32,6 +32,18 @@ func NoNetwork() error {
 	)
 }
 
+// NoSockets leaves the process the sockets that it has or is handed: none can be made or connected (EPERM), for all threads, for
+// good. What listens on a Unix socket may well execute programs: a user's D-Bus does, and systemd. Pairs are refused since an end of
+// one can send datagrams anywhere.
+func NoSockets() error {
+	return installFilter(
+		rule{unix.SYS_SOCKET, answer(unix.EPERM)},
+		rule{unix.SYS_SOCKETPAIR, answer(unix.EPERM)},
+		rule{unix.SYS_CONNECT, answer(unix.EPERM)},
+		rule{unix.SYS_IO_URING_SETUP, answer(unix.ENOSYS)},
+	)
+}
+
 // filter is a piece of classic BPF, as seccomp(2) runs it over struct seccomp_data.
 type filter []unix.SockFilter
 

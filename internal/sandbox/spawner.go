@@ -132,7 +132,7 @@ var identityCaps = []uintptr{unix.CAP_SETUID, unix.CAP_SETGID}
 // environment is all that spawner and workers see of the daemon's.
 func environment() []string {
 	env := append(fault.Env(), "PATH=/usr/local/bin:/usr/bin:/bin")
-	for _, name := range []string{"LANG", "TZ"} {
+	for _, name := range []string{"LANG", "TZ", "JOURNAL_STREAM"} { // the last says what descriptor 2 is
 		if value, ok := os.LookupEnv(name); ok {
 			env = append(env, name+"="+value)
 		}

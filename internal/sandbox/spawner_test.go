@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -11,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // patience bounds everything that these tests wait for.
@@ -201,6 +204,43 @@ func TestUserWhoStopsEverything(t *testing.T) {
 		w, _ := startProbe(t, ctx, s, bobID, bobID)
 		w.Conn.Close()
 	}
+}
+
+// Descriptors on their way count against the uid of who sent them: where these are too many, nothing is started, and nothing ends.
+func TestTooManyDescriptors(t *testing.T) {
+	var files unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil || files.Max > 100_000 {
+		t.Skipf("%d descriptors may be on their way, %v", files.Max, err)
+	}
+	s, ctx := startSpawner(t, testLimits)
+	flood := helperCommand("flood")
+	flood.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: daemonID, Gid: daemonID}}
+	in, err := flood.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := flood.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := flood.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer flood.Process.Kill()
+	if text, err := bufio.NewReader(out).ReadString('\n'); text != "sent\n" {
+		t.Fatalf("%q, %v", text, err)
+	}
+	_, err = s.Start(ctx, aliceID, aliceID, 'p')
+	wantErr(t, err, unix.ETOOMANYREFS)
+	in.Close()
+	flood.Wait()
+	for errors.Is(err, unix.ETOOMANYREFS) && ctx.Err() == nil { // until the kernel has cleaned up
+		var w *Worker
+		if w, err = s.Start(ctx, aliceID, aliceID, 'p'); err == nil {
+			w.Conn.Close()
+		}
+	}
+	wantErr(t, err, nil)
 }
 
 func TestSpawnerSurvivesSignals(t *testing.T) {

@@ -211,7 +211,11 @@ func (s *spawner) start(answer report, uid, gid uint32, arguments []string) erro
 		return s.reportErrno(answer, err)
 	}
 	answer.pid = uint32(pid)
-	return s.report(answer, pair[0])
+	err = s.report(answer, pair[0])
+	if errors.Is(err, unix.ETOOMANYREFS) { // descriptors of this uid are on their way everywhere: without its socket the worker ends
+		return s.reportErrno(answer, err)
+	}
+	return err
 }
 
 // kill ends a worker: itself while the process has the spawner's uid, later through a process of the worker's uid, as

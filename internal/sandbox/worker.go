@@ -25,6 +25,7 @@ func runStarter(args []string) error {
 	if len(args) < 4 {
 		return errors.New("wrong arguments")
 	}
+	offerToOOM()
 	if err := becomeUser(args[2], args[3]); err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"unsafe"
 
 	"postrider/internal/address"
+	"postrider/internal/auth"
 	"postrider/internal/config"
 	"postrider/internal/envelope"
 	"postrider/internal/logline"
@@ -40,26 +41,32 @@ func beginTLS(t *testing.T, s *Server) (net.Conn, *bufio.Reader) {
 	return tc, r
 }
 
-// Logins in progress are bounded; one that ends makes room.
+// Logins in progress are bounded; who keeps silent is not in progress.
 func TestExchangesAreBounded(t *testing.T) {
 	t.Parallel()
 	s := newTestServer(t, &memory{})
-	s.exchanges = make(chan struct{}, 1)
-	c1, r1 := beginTLS(t, s)
-	c2, r2 := beginTLS(t, s)
-	for range 2 {
-		if l := talk(t, c1, r1, "AUTH PLAIN"); !strings.HasPrefix(l, "334") {
+	s.places = auth.NewPlaces(1, time.Millisecond)
+	silent, r1 := beginTLS(t, s)
+	c, r2 := beginTLS(t, s)
+	for _, begin := range []string{"AUTH PLAIN", "AUTH LOGIN", "AUTH LOGIN YWxpY2U="} {
+		if l := talk(t, silent, r1, begin); !strings.HasPrefix(l, "334") {
 			t.Fatal(l)
 		}
-		if l := talk(t, c2, r2, "AUTH PLAIN"); !strings.HasPrefix(l, "454 4.7.0 ") {
-			t.Error(l)
+		if l := talk(t, c, r2, "AUTH PLAIN AGFsaWNlAHdyb25n"); !strings.HasPrefix(l, "535") {
+			t.Errorf("beside a silent %s: %s", begin, l)
 		}
-		if l := talk(t, c1, r1, "*"); !strings.HasPrefix(l, "501") {
-			t.Error(l)
-		}
-		if l := talk(t, c2, r2, "AUTH PLAIN", "*"); !strings.HasPrefix(l, "501") {
-			t.Error(l)
-		}
+		talk(t, silent, r1, "*")
+	}
+	place, ok := s.places.Take(context.Background(), clientIP)
+	if !ok {
+		t.Fatal("no place")
+	}
+	if l := talk(t, c, r2, "AUTH PLAIN AGFsaWNlAHNlY3JldA=="); !strings.HasPrefix(l, "454 4.7.0 ") {
+		t.Error(l)
+	}
+	place.Leave()
+	if l := talk(t, c, r2, "AUTH PLAIN AGFsaWNlAHNlY3JldA=="); !strings.HasPrefix(l, "235 ") {
+		t.Error(l)
 	}
 }
 

@@ -181,7 +181,7 @@ func (l *logins) Mechanisms(context.Context) ([]string, error) {
 	if l.away {
 		return nil, auth.ErrLater
 	}
-	return append([]string{"SCRAM-SHA-256"}, "PLAIN", "LOGIN"), nil
+	return []string{"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN"}, nil
 }
 
 func (l *logins) Start(_ context.Context, r auth.Request) Exchange {

@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/netip"
-	"slices"
 	"strings"
 
 	"postrider/internal/auth"
@@ -36,11 +35,7 @@ func (s *session) auth(arg string) error {
 		return s.refuse(errSyntax)
 	}
 	mech = strings.ToUpper(mech)
-	switch list, sure := s.saslMechanisms(); {
-	case slices.Contains(list, mech):
-	case !sure && slices.Contains(mayBeOffered, mech):
-		return s.refuse(errAuthLater)
-	default:
+	if !s.server.offer.Has(s.ctx, s.server.deps.Auth, s.state.tls.bindings, mech) {
 		return s.refuse(errMechanism)
 	}
 	var response []byte
@@ -68,13 +63,16 @@ func decodeResponse(b []byte, initial bool) ([]byte, bool) {
 
 // exchange holds the dialogue of a login.
 func (s *session) exchange(mech string, initial []byte) error {
-	select {
-	case s.server.exchanges <- struct{}{}:
-		defer func() { <-s.server.exchanges }()
-	default:
-		s.log.Warn("%s: SASL %s refused: %d logins are in progress", s.peer, mech, cap(s.server.exchanges))
+	initial, respond, err := auth.Collect(mech, initial, s.respond)
+	if err != nil {
+		return s.unanswered(mech, err)
+	}
+	place, ok := s.server.places.Take(s.ctx, s.peer.ip)
+	if !ok {
+		s.server.warned.Warn(s.log, "%s: SASL %s refused: too many logins are in progress", s.peer, mech)
 		return s.refuse(errAuthLater)
 	}
+	defer place.Leave()
 	x := s.server.deps.Auth.Start(s.ctx, auth.Request{
 		Service: "smtp", Mechanism: mech, RemoteIP: ipText(s.peer.ip), LocalIP: ipText(s.peer.local),
 		TLS: s.state.tls.version(), Bindings: s.state.tls.bindings, Initial: initial,
@@ -83,38 +81,46 @@ func (s *session) exchange(mech string, initial []byte) error {
 	var response []byte
 	for {
 		challenge, done, user, err := x.Step(response)
+		if err == nil && done {
+			place.LoggedIn()
+		}
 		if done || err != nil {
 			return s.loggedIn(mech, user, err)
 		}
-		s.answer(&reply.Reply{Code: 334, Text: base64.StdEncoding.EncodeToString(challenge)})
-		var r *reply.Reply
-		if response, r, err = s.response(); err != nil {
-			return err
-		}
-		if r != nil {
-			s.log.Log(logline.Login{Client: s.peer.String(), Method: mech, Reason: r.Text})
-			return s.refuse(r)
+		if response, err = respond(challenge); err != nil {
+			return s.unanswered(mech, err)
 		}
 	}
 }
 
-// response reads the client's next message. The error ends the session.
-func (s *session) response() ([]byte, *reply.Reply, error) {
+// respond has the client answer a challenge. A *reply.Reply is what it is told instead; another error ends the session.
+func (s *session) respond(challenge []byte) ([]byte, error) {
+	s.answer(&reply.Reply{Code: 334, Text: base64.StdEncoding.EncodeToString(challenge)})
 	s.in.Timeout = s.conf.loginTimeout
 	l, err := s.readLine()
 	switch {
 	case errors.Is(err, line.ErrTooLong):
-		return nil, errAuthLine, nil
+		return nil, errAuthLine
 	case err != nil:
-		return nil, nil, s.badLine(err)
+		return nil, s.badLine(err)
 	case string(l) == "*":
-		return nil, errCancelled, nil
+		return nil, errCancelled
 	}
 	response, ok := decodeResponse(l, false)
 	if !ok {
-		return nil, errBase64, nil
+		return nil, errBase64
 	}
-	return response, nil, nil
+	return response, nil
+}
+
+// unanswered ends a login that the client does not go on with.
+func (s *session) unanswered(mech string, err error) error {
+	r, ok := err.(*reply.Reply)
+	if !ok {
+		return err
+	}
+	s.log.Log(logline.Login{Client: s.peer.String(), Method: mech, Reason: r.Text})
+	return s.refuse(r)
 }
 
 // loggedIn answers to the end of an exchange. Only a refusal says that a password is wrong.
@@ -134,7 +140,7 @@ func (s *session) loggedIn(mech string, user auth.User, err error) error {
 		}
 		return s.refuse(errAuth)
 	}
-	s.log.Warn("%s: SASL %s cannot be checked: %v", s.peer, mech, err)
+	s.server.warned.Warn(s.log, "%s: SASL %s cannot be checked: %v", s.peer, mech, err)
 	return s.refuse(errAuthLater)
 }
 

@@ -45,7 +45,7 @@ func startAuthd(t *testing.T) *auth.Client {
 	c := testConfig()
 	c.Tables.Users, c.Tables.Passwords = filepath.Join(dir, "users"), filepath.Join(dir, "passwords")
 	c.Tables.Domains, c.Tables.Passwd = filepath.Join(dir, "domains"), ""
-	c.SingleUID = true
+	c.SingleUID, c.Authd.ChannelBinding = true, true
 	for path, text := range map[string]string{
 		c.Tables.Users: fmt.Sprintf("alice:%d:%d:/home/alice::\n", os.Getuid(), os.Getgid()), c.Tables.Passwords: "alice::*:" + keys.String() + "\n",
 	} {
@@ -60,7 +60,7 @@ func startAuthd(t *testing.T) *auth.Client {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	server := authd.New(authd.NewSettings(c, []byte("seed"), log, nil))
+	server := authd.New(authd.NewSettings(c, []byte("seed"), log, nil), nil)
 	go func() { done <- server.Serve(ctx, log, []net.Listener{l}) }()
 	t.Cleanup(func() {
 		cancel()

@@ -41,7 +41,7 @@ type Resolver interface {
 // Authenticator is authd; auth.Client does it.
 type Authenticator interface {
 	Start(ctx context.Context, r auth.Request) Exchange
-	Mechanisms(ctx context.Context) ([]string, error) // without the -PLUS forms
+	Mechanisms(ctx context.Context) ([]string, error)
 }
 
 // Exchange is a login in progress; see auth.Exchange.
@@ -68,21 +68,25 @@ type Deps struct {
 
 // Server serves any number of connections. Its methods may be called at any time.
 type Server struct {
-	deps       Deps
-	settings   atomic.Pointer[settings]
-	mechanisms mechanisms
-	exchanges  chan struct{} // holds an element for each login in progress
+	deps     Deps
+	settings atomic.Pointer[settings]
+	offer    auth.Offer
+	places   *auth.Places
+	warned   listen.Seldom // of logins that could not be checked
 }
 
 // maxExchanges bounds the logins in progress. Each has a connection to authd, of which the other questions need some, too.
 const maxExchanges = 256
+
+// exchangePatience is how long a login waits for its turn.
+const exchangePatience = 10 * time.Second
 
 // New returns a server with a configuration that has passed its checks.
 func New(c *config.Config, r Resolver, d Deps) *Server {
 	if d.Now == nil {
 		d.Now = time.Now
 	}
-	s := &Server{deps: d, exchanges: make(chan struct{}, maxExchanges)}
+	s := &Server{deps: d, places: auth.NewPlaces(maxExchanges, exchangePatience)}
 	s.Configure(c, r)
 	return s
 }

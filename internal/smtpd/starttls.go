@@ -77,18 +77,6 @@ func (s *session) handshake() error {
 	s.wire.replace(conn)
 	s.in = line.NewReader(s.wire, s.conf.commandTimeout())
 	s.begin(transaction{})
-	s.state = state{tls: &security{ConnectionState: conn.ConnectionState(), bindings: bindings(conn.ConnectionState(), id)}}
+	s.state = state{tls: &security{ConnectionState: conn.ConnectionState(), bindings: auth.Bindings(conn.ConnectionState(), id.Leaf)}}
 	return nil
-}
-
-// bindings are the channel bindings of a connection (RFC 9266, RFC 5929).
-func bindings(c tls.ConnectionState, id *listen.Identity) []auth.Binding {
-	var list []auth.Binding
-	if b, err := listen.Exporter(c); err == nil {
-		list = append(list, auth.Binding{Type: "tls-exporter", Data: b})
-	}
-	if b, err := listen.EndPointBinding(id.Leaf); err == nil {
-		list = append(list, auth.Binding{Type: "tls-server-end-point", Data: b})
-	}
-	return list
 }

@@ -261,6 +261,9 @@ func (ids *identities) account(name string) (*user.User, error) {
 		ids.users[name] = account
 	}
 	if account == nil && name == ids.MailboxUser {
+		if _, err := strconv.ParseUint(name, 10, 32); err == nil { // a uid that has no name here, and the gid
+			return &user.User{Uid: name, Gid: name}, nil
+		}
 		return nil, fmt.Errorf("there is no user %s (mailbox_user)", name)
 	}
 	if account == nil {

@@ -3,7 +3,7 @@
 # `make run`. Ctrl-C ends it. From the environment:
 #
 #   RUN=dir         where everything lies (default: run/ in the tree); mail and accounts there are kept for the next time
-#   PORT_BASE=2000  ports: +25 SMTP, +587 submission, +465 submission over TLS
+#   PORT_BASE=2000  ports: +25 SMTP, +587 submission, +465 submission over TLS, +143 IMAP, +993 IMAPS, +110 POP3, +995 POP3S
 #   RELAY=1         send mail for other domains, too; without it that mail waits in the queue
 #   DNS=host:port   resolver to use instead of the system's; implies RELAY=1
 #   EXTRA=file      configuration to add, TOML
@@ -16,7 +16,7 @@ tree=$(cd "$(dirname "$0")/../.." && pwd -P)
 domain=example.test
 host=127.0.0.1
 accounts=(alice bob carol)
-daemons=(authd localdeliver smtpd) # and relayd, if it is to run
+daemons=(authd localdeliver smtpd imapd pop3d) # and relayd, if it is to run
 grace=10 # seconds that the daemons have to end after SIGTERM
 
 say() { printf '%s\n' "$*" >&2; }
@@ -166,7 +166,8 @@ write_env() {
   {
     for name in HOST="$host" DOMAIN="$domain" CAFILE="$RUN/tls/ca.pem" \
       SMTP="$host:$((PORT_BASE + 25))" SUBMISSION="$host:$((PORT_BASE + 587))" SUBMISSIONS="$host:$((PORT_BASE + 465))" \
-      IMAP= IMAPS= POP3= POP3S= \
+      IMAP="$host:$((PORT_BASE + 143))" IMAPS="$host:$((PORT_BASE + 993))" \
+      POP3="$host:$((PORT_BASE + 110))" POP3S="$host:$((PORT_BASE + 995))" \
       SPOOL="$RUN/spool" CONFIG="$RUN/etc/postrider.toml" \
       SENDMAIL="$RUN/bin/sendmail" MAILQ="$RUN/bin/mailq" NEWALIASES="$RUN/bin/newaliases"; do
       echo "${name%%=*}=$(quoted "${name#*=}")"
@@ -196,6 +197,10 @@ start_all() {
   start smtpd -socket "smtp=$host:$((PORT_BASE + 25))" -socket "submission=$host:$((PORT_BASE + 587))" \
     -socket "submissions=$host:$((PORT_BASE + 465))" \
     -socket "submit=unix:$sock/submit" -socket "submit.int=unix:$sock/submit.int"
+  start imapd -socket "imap=$host:$((PORT_BASE + 143))" -socket "imaps=$host:$((PORT_BASE + 993))" \
+    -socket "imap.ctl=unix:$sock/imap.ctl"
+  start pop3d -socket "pop3=$host:$((PORT_BASE + 110))" -socket "pop3s=$host:$((PORT_BASE + 995))" \
+    -socket "pop3.ctl=unix:$sock/pop3.ctl"
   if relays; then start relayd -socket "relay.ctl=unix:$sock/relay.ctl"; fi
 }
 
@@ -269,7 +274,7 @@ await_greeting() {
 }
 
 explain() {
-  local name smtp=$host:$((PORT_BASE + 25)) submissions=$host:$((PORT_BASE + 465))
+  local name smtp=$host:$((PORT_BASE + 25)) submissions=$host:$((PORT_BASE + 465)) imaps=$host:$((PORT_BASE + 993))
   local cafile first
   cafile=$(quoted "$RUN/tls/ca.pem") first=$(password alice)
   echo
@@ -283,9 +288,12 @@ or from outside, without logging in:
   swaks --server $smtp --to alice@$domain --from friend@example.net
 or as a program of this host:
   echo 'It works.' | $(quoted "$RUN/bin/sendmail") alice
-Read it:
+Read it, over IMAP:
+  curl --cacert $cafile --url 'imaps://$imaps/INBOX;MAILINDEX=1' --user 'alice:$first'
+  mutt -e 'set ssl_ca_certificates_file=$cafile ssl_usesystemcerts=no imap_user=alice imap_pass=$first' -f imaps://$imaps/
+or as the plain files that they are:
   mutt -f $(quoted "$RUN/home/alice/Maildir")
-  cat $(quoted "$RUN/home/alice/Maildir")/new/*
+Other mail programs: IMAP at $host:$((PORT_BASE + 143)) (STARTTLS) and $imaps, POP3 at $host:$((PORT_BASE + 110)) and $host:$((PORT_BASE + 995)).
 
 EOF
   if relays; then

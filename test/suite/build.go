@@ -40,8 +40,15 @@ func BuildTags(tags string) (dir string, out []byte, err error) {
 	cmd := exec.Command("go", "build", "-buildvcs=false", "-tags", tags, "-o", dir+"/", "./cmd/...", "./test/run/mkrun")
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	out, err = cmd.CombinedOutput()
-	return dir, out, err
+	if out, err = cmd.CombinedOutput(); err != nil {
+		return dir, out, err
+	}
+	for _, launcher := range []string{"authd", "localdeliver"} { // as they are installed
+		if err := os.Chmod(filepath.Join(dir, launcher), 0o711); err != nil {
+			return dir, nil, err
+		}
+	}
+	return dir, out, nil
 }
 
 // Cleanup removes what Build built; TestMain calls it.

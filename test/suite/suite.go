@@ -31,15 +31,15 @@ const noDNS = "127.0.0.1:1"
 
 // IDs are the uids and gids that the programs get. They need no name in /etc/passwd.
 type IDs struct {
-	SMTPD, Relay, Local, Auth, Mailbox int
-	Read, Login, TLS                   int // groups
-	First                              int // first_valid_uid
-	Separate                           bool
+	SMTPD, Relay, Local, Front, Auth, Mailbox int
+	Read, Login, TLS                          int // groups
+	First                                     int // first_valid_uid
+	Separate                                  bool
 }
 
-// Separated are the ids of an installed suite, as numbers that no host uses.
+// Separated are the ids of an installed suite, as numbers that no host uses: the mailbox user is below the ordinary ones.
 func Separated() IDs {
-	return IDs{SMTPD: 61001, Relay: 61002, Local: 61003, Auth: 61005, Mailbox: 61010, Read: 61021, Login: 61022, TLS: 61023, First: 61010, Separate: true}
+	return IDs{SMTPD: 61001, Relay: 61002, Local: 61003, Front: 61004, Auth: 61005, Mailbox: 61010, Read: 61021, Login: 61022, TLS: 61023, First: 61030, Separate: true}
 }
 
 // Single is everything under one uid that is not root's.
@@ -48,7 +48,7 @@ func Single() IDs {
 	if uid == 0 {
 		uid = 61000
 	}
-	return IDs{SMTPD: uid, Relay: uid, Local: uid, Auth: uid, Mailbox: uid, Read: uid, Login: uid, TLS: uid, First: min(uid, 1000)}
+	return IDs{SMTPD: uid, Relay: uid, Local: uid, Front: uid, Auth: uid, Mailbox: uid, Read: uid, Login: uid, TLS: uid, First: min(uid, 1000)}
 }
 
 // Options of a suite.
@@ -81,7 +81,7 @@ type Suite struct {
 	bin  string
 	more map[string][]string // options of postrider listen
 	tb   testing.TB
-	logs *logs
+	logs *os.File // of all daemons; a file, as what they started may outlive them and write into it, too
 	mu   sync.Mutex
 	proc map[string]*process
 }
@@ -92,29 +92,14 @@ type process struct {
 	err  error
 }
 
-// logs collects what the daemons write.
-type logs struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *logs) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logs) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
 // Daemons in the order of their start.
 var Daemons = []string{"authd", "localdeliver", "smtpd", "relayd"}
 
 // Incoming are the daemons without the one that sends: mail for other hosts stays in remote/new.
 var Incoming = []string{"authd", "localdeliver", "smtpd"}
+
+// Reading are the daemons of a host on which mail is received, submitted and read.
+var Reading = []string{"authd", "localdeliver", "smtpd", "imapd", "pop3d"}
 
 // New lays a suite out without starting it. What it made is removed at the end of the test.
 func New(tb testing.TB, o Options) *Suite {
@@ -123,7 +108,7 @@ func New(tb testing.TB, o Options) *Suite {
 	dir, err := os.MkdirTemp("", "pr")
 	check(tb, err)
 	check(tb, os.Chmod(dir, 0o755))
-	s := &Suite{Dir: dir, bin: dir + "/bin", opt: o, more: o.Listen, tb: tb, IDs: o.IDs, logs: &logs{}, proc: map[string]*process{}, Addr: map[string]string{},
+	s := &Suite{Dir: dir, bin: dir + "/bin", opt: o, more: o.Listen, tb: tb, IDs: o.IDs, proc: map[string]*process{}, Addr: map[string]string{},
 		Domain: o.Domain, Host: o.Host, Config: dir + "/etc/postrider.toml", CA: dir + "/tls/ca.pem", Spool: o.Spool, Mail: o.Mail, Run: dir + "/run"}
 	if s.Spool == "" {
 		s.Spool = dir + "/spool"
@@ -132,8 +117,11 @@ func New(tb testing.TB, o Options) *Suite {
 		s.Mail = dir + "/mail"
 	}
 	s.linkPrograms(o.Bin)
+	s.logs, err = os.OpenFile(dir+"/log", os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	check(tb, err)
 	tb.Cleanup(func() {
 		s.Kill()
+		s.logs.Close()
 		if tb.Failed() {
 			tb.Logf("log of %s:\n%s", dir, s.Log())
 		}
@@ -203,7 +191,7 @@ func (s *Suite) layOut(o Options) {
 			s.mkdir(filepath.Join(s.Mail, u), 0o700, i.Mailbox, i.Mailbox)
 		}
 	}
-	for _, name := range []string{"smtp", "submission", "submissions", "lmtp"} {
+	for _, name := range []string{"smtp", "submission", "submissions", "lmtp", "imap", "imaps", "pop3", "pop3s"} {
 		s.Addr[name] = freePort(s.tb)
 	}
 	s.certify()
@@ -342,14 +330,15 @@ func (s *Suite) listenArgs(daemon string) []string {
 	i := s.IDs
 	a := slices.Clone(s.more[daemon])
 	if os.Getuid() == 0 {
-		uid := map[string]int{"smtpd": i.SMTPD, "localdeliver": i.Local, "authd": i.Auth, "relayd": i.Relay}[daemon]
-		groups := map[string]string{
-			"smtpd": fmt.Sprintf("%d,%d", i.Login, i.TLS), "localdeliver": fmt.Sprintf("%d,%d", i.Read, i.Login), "authd": "", "relayd": strconv.Itoa(i.Read)}[daemon]
+		uid := map[string]int{"smtpd": i.SMTPD, "localdeliver": i.Local, "authd": i.Auth, "relayd": i.Relay, "imapd": i.Front, "pop3d": i.Front}[daemon]
+		front := fmt.Sprintf("%d,%d", i.Login, i.TLS)
+		groups := map[string]string{"smtpd": front, "imapd": front, "pop3d": front,
+			"localdeliver": fmt.Sprintf("%d,%d", i.Read, i.Login), "authd": "", "relayd": strconv.Itoa(i.Read)}[daemon]
 		a = append(a, "-user", strconv.Itoa(uid), "-group", strconv.Itoa(uid))
 		if i.Separate && groups != "" {
 			a = append(a, "-groups", groups)
 		}
-		if i.Separate && daemon == "localdeliver" {
+		if i.Separate && (daemon == "localdeliver" || daemon == "authd") {
 			a = append(a, "-caps", "setuid,setgid")
 		}
 	}
@@ -368,6 +357,12 @@ func (s *Suite) listenArgs(daemon string) []string {
 		a = append(a, "-socket", "submit.int=unix:"+s.Run+"/submit.int,mode=0660"+owner(i.SMTPD, i.Read))
 	case "authd":
 		a = append(a, "-socket", "auth=unix:"+s.Run+"/auth,mode=0660"+owner(i.Auth, i.Login))
+	case "imapd":
+		a = append(a, "-socket", "imap="+s.Addr["imap"], "-socket", "imaps="+s.Addr["imaps"])
+		a = append(a, "-socket", "imap.ctl=unix:"+s.Run+"/imap.ctl,mode=0666"+owner(i.Front, i.Front))
+	case "pop3d":
+		a = append(a, "-socket", "pop3="+s.Addr["pop3"], "-socket", "pop3s="+s.Addr["pop3s"])
+		a = append(a, "-socket", "pop3.ctl=unix:"+s.Run+"/pop3.ctl,mode=0666"+owner(i.Front, i.Front))
 	case "localdeliver":
 		a = append(a, "-socket", "local.ctl=unix:"+s.Run+"/local.ctl,mode=0666"+owner(i.Local, i.Local))
 	case "relayd":
@@ -386,7 +381,6 @@ func (s *Suite) StartDaemon(name string, env ...string) {
 	cmd.Stdout, cmd.Stderr = s.logs, s.logs
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.WaitDelay = 10 * time.Second
 	ready := s.notifySocket(cmd)
 	check(s.tb, cmd.Start())
 	p := &process{cmd: cmd, done: make(chan struct{})}
@@ -478,7 +472,7 @@ func (s *Suite) Gone(daemon string) {
 	select {
 	case <-s.Ended(daemon):
 	case <-time.After(30 * time.Second):
-		s.tb.Fatalf("%s, or what it started, did not end in 30 s", daemon)
+		s.tb.Fatalf("%s did not end in 30 s", daemon)
 	}
 }
 
@@ -538,7 +532,11 @@ func zombie(pid int) bool {
 }
 
 // Log is everything the daemons wrote.
-func (s *Suite) Log() string { return s.logs.String() }
+func (s *Suite) Log() string {
+	text, err := os.ReadFile(s.logs.Name())
+	check(s.tb, err)
+	return string(text)
+}
 
 // Wait polls until ok, at most 20 seconds.
 func (s *Suite) Wait(what string, ok func() bool) {

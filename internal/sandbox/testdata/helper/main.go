@@ -42,6 +42,8 @@ func main() {
 		os.Exit(probe())
 	case "hang":
 		os.Exit(hang())
+	case "flood":
+		os.Exit(flood())
 	case "stop-all":
 		for {
 			syscall.Kill(-1, syscall.SIGSTOP)
@@ -94,6 +96,24 @@ func hang() int {
 	for {
 		time.Sleep(time.Hour)
 	}
+}
+
+// flood sends descriptors that nobody receives until the kernel takes no more, says so, and waits for its end.
+func flood() int {
+	rights := unix.UnixRights(slices.Repeat([]int{0}, 253)...)
+	for err := error(nil); !errors.Is(err, unix.ETOOMANYREFS); {
+		pair, failure := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK, 0)
+		if failure != nil {
+			fmt.Println(failure)
+			return 1
+		}
+		for err = nil; err == nil; {
+			err = unix.Sendmsg(pair[0], []byte("x"), rights, nil, 0)
+		}
+	}
+	fmt.Println("sent")
+	io.Copy(io.Discard, os.Stdin)
+	return 0
 }
 
 func descriptors() []string {
@@ -182,6 +202,7 @@ var confinements = map[string]func() error{
 	"nocore":       sandbox.NoCoreDumps,
 	"noexec":       sandbox.NoExec,
 	"nonetwork":    sandbox.NoNetwork,
+	"nosockets":    sandbox.NoSockets,
 	"identities": func() error {
 		return sandbox.LimitIdentities(sandbox.Limits{FirstUID: 1000, MailboxUID: 900, MailboxGID: 901})
 	},
@@ -239,6 +260,7 @@ var calls = map[string]uintptr{
 	"setresuid": unix.SYS_SETRESUID, "setresgid": unix.SYS_SETRESGID,
 	"setfsuid": unix.SYS_SETFSUID, "setfsgid": unix.SYS_SETFSGID,
 	"setgroups": unix.SYS_SETGROUPS, "unshare": unix.SYS_UNSHARE, "setns": unix.SYS_SETNS,
+	"socketpair": unix.SYS_SOCKETPAIR, "connect": unix.SYS_CONNECT,
 	"clone3": unix.SYS_CLONE3, "clone": unix.SYS_CLONE,
 	"x32getuid": 0x40000000 + unix.SYS_GETUID,
 }

@@ -1,0 +1,14 @@
+// Command imapd serves the mail of users by IMAP; see imapd(8). It is the front: it takes connections and logins, and hands them
+// to the users' session processes. All of it is internal/front.
+package main
+
+import (
+	"postrider/internal/config"
+	"postrider/internal/daemon"
+	"postrider/internal/front"
+)
+
+func main() { daemon.Main("imapd", run) }
+
+// run serves until SIGTERM.
+func run(d *daemon.Daemon, cfg *config.Config) error { return front.Run(d, cfg, front.IMAP) }

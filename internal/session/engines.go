@@ -1,0 +1,42 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+
+	"postrider/internal/auth"
+	"postrider/internal/imap"
+	"postrider/internal/imapd"
+	"postrider/internal/pop3d"
+)
+
+// Engines are those of the suite, by service.
+func Engines() map[string]Engine { return map[string]Engine{"imap": serveIMAP, "pop3": servePOP3} }
+
+func serveIMAP(_ context.Context, r *Request) (Serve, error) {
+	o := imapd.Options{
+		Store: r.Store, User: r.User, Tag: r.Tag, Host: r.Settings.Host, TLS: r.TLS,
+		MessageSize: r.Settings.MessageSize, IdleTimeout: r.Settings.IMAPIdle, Log: r.Log,
+	}
+	for _, f := range r.Settings.Folders {
+		o.Folders = append(o.Folders, imapd.SpecialFolder{Attr: imap.MailboxAttr(`\` + f.Attr), Name: f.Name})
+	}
+	return func(ctx context.Context, conn net.Conn) string { return imapd.Serve(ctx, conn, o).String() }, nil
+}
+
+func servePOP3(ctx context.Context, r *Request) (Serve, error) {
+	s, err := pop3d.Open(ctx, pop3d.Options{
+		Store: r.Store, Maildir: r.Maildir, Host: r.Settings.Host, User: r.User, IdleTimeout: r.Settings.POP3Idle, Log: r.Log,
+	})
+	if errors.Is(err, pop3d.ErrInUse) {
+		return nil, auth.ErrInUse
+	}
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, conn net.Conn) string {
+		return strings.TrimPrefix(s.Serve(ctx, conn).String(), "Disconnected: ") // which the log line has already
+	}, nil
+}
