@@ -139,6 +139,7 @@ func (s *server) resolver(cfg *config.Config) smtpd.Resolver {
 // limits are those of the listeners.
 func limits(cfg *config.Config) listen.Limits {
 	l := listen.Limits{
+		Table:       "smtpd",
 		Connections: cfg.SMTPD.MaxConnections, PerClient: cfg.SMTPD.MaxPerClient, PerService: make(map[string]int),
 		ProxyNetworks: cfg.SMTPD.ProxyNetworks,
 	}

@@ -156,8 +156,8 @@ type Authd struct {
 // Front is imapd or pop3d: what serves clients until they have logged in, and carries their octets afterwards.
 type Front struct {
 	MaxConnections int            `toml:"max_connections"` // of both services
-	MaxPerClient   int            `toml:"max_per_client"`  // connections of one address (IPv6: /64)
-	MaxPerUser     int            `toml:"max_per_user"`    // sessions of one user from one address
+	MaxPerClient   int            `toml:"max_per_client"`  // connections of one address (IPv6: /64) other than loopback
+	MaxPerUser     int            `toml:"max_per_user"`    // sessions of one user from one address (IPv6: /64); five times as many in all
 	LoginTimeout   Duration       `toml:"login_timeout"`   // from the greeting to the login
 	IdleTimeout    Duration       `toml:"idle_timeout"`    // of a session, between commands (RFC 9051 §5.4: 30 min; RFC 1939 §3: 10 min)
 	DrainTimeout   Duration       `toml:"drain_timeout"`   // how long sessions may go on when the daemon is to end

@@ -137,7 +137,8 @@ func (s *service) rights(uid uint32) control.Rights { return s.authority.Load().
 
 // limits are those of the listeners.
 func (p *Protocol) limits(c config.Front) listen.Limits {
-	return listen.Limits{Connections: c.MaxConnections, PerClient: c.MaxPerClient, LoopbackFree: true, Table: p.name + "d", ProxyNetworks: c.ProxyNetworks}
+	return listen.Limits{Table: p.name + "d", Connections: c.MaxConnections, PerClient: c.MaxPerClient, LoopbackFree: true,
+		ProxyNetworks: c.ProxyNetworks}
 }
 
 // apply puts a configuration into force.
