@@ -107,7 +107,16 @@ func parseFetch(p *parser, uid bool) Command {
 	fetch := &Fetch{UID: uid, Set: p.nextSet()}
 	p.sp()
 	if p.peek() == '(' {
-		p.list(func() { fetch.Items = append(fetch.Items, p.fetchItem(p.word())) })
+		sections := 0
+		p.list(func() {
+			item := p.fetchItem(p.word())
+			if fetch.Items = append(fetch.Items, item); item.HasSection() {
+				sections++
+			}
+			if sections > maxSections {
+				p.refuse(BAD, "LIMIT", "too many sections")
+			}
+		})
 		if len(fetch.Items) == 0 {
 			p.fail("no data items")
 		}

@@ -34,7 +34,7 @@ func (p *parser) flags() []Flag {
 	return flags
 }
 
-// addFlag reads a flag. \Recent, which is not the client's to set, is left out.
+// addFlag reads a flag that a client may set: \Recent is not.
 func (p *parser) addFlag(flags []Flag) []Flag {
 	system := p.take('\\')
 	flag := Flag(p.atom())
@@ -44,11 +44,8 @@ func (p *parser) addFlag(flags []Flag) []Flag {
 	if !system {
 		return append(flags, flag)
 	}
-	if flag = canonical(`\` + flag); flag == "" {
-		p.fail("unknown system flag")
-	}
-	if flag == FlagRecent {
-		return flags
+	if flag = canonical(`\` + flag); flag == "" || flag == FlagRecent {
+		p.fail("no flag to be set")
 	}
 	return append(flags, flag)
 }

@@ -47,6 +47,7 @@ const (
 // CommandError is a command that is not carried out: what to answer. The stream stands at the next command.
 type CommandError struct {
 	Tag    string    // "*" if the command had none
+	Name   string    // of the command, as in Request; "" if that could not be read
 	Status Condition // BAD or NO
 	Code   Code      // may be empty
 	Text   string

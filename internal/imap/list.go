@@ -96,6 +96,9 @@ func (p *parser) statusItems() (items StatusItems) {
 		}
 		p.fail("unknown status item")
 	})
+	if items == 0 {
+		p.fail("no status items")
+	}
 	return items
 }
 
@@ -103,8 +106,5 @@ func parseStatus(p *parser) Command {
 	status := &Status{Mailbox: p.nextMailbox()}
 	p.sp()
 	status.Items = p.statusItems()
-	if status.Items == 0 {
-		p.fail("no status items")
-	}
 	return status
 }

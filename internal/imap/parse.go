@@ -89,6 +89,7 @@ func (p *parser) request() *Request {
 		p.fail(name + " is not possible now")
 		return nil
 	}
+	p.r.name = name
 	req := &Request{Tag: tag, Name: name, Command: command.parse(p)}
 	if p.r.pending == nil {
 		p.end()

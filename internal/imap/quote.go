@@ -103,10 +103,10 @@ func (f Flag) valid() bool {
 	return name != ""
 }
 
-// AppendDateTime appends a quoted date-time (RFC 3501 §9).
+// AppendDateTime appends a quoted date-time (RFC 3501 §9), its day with a zero as in Dovecot.
 func AppendDateTime(b []byte, t time.Time) []byte {
 	b = append(b, '"')
-	b = t.AppendFormat(b, dateTimeLayout)
+	b = t.AppendFormat(b, "02-Jan-2006 15:04:05 -0700")
 	return append(b, '"')
 }
 

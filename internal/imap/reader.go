@@ -52,6 +52,7 @@ type Reader struct {
 	tok  []byte // the token being read
 
 	tag     string // of the command being read
+	name    string // its name, once that is known
 	inside  bool   // something of a command was read
 	ended   bool   // the command was read to its end
 	quiet   bool   // another goroutine uses out
@@ -152,7 +153,7 @@ func (r *Reader) readLine(limit int) ([]byte, error) {
 }
 
 func (r *Reader) begin() {
-	r.mark, r.tag, r.inside, r.ended = r.r, "*", false, false
+	r.mark, r.tag, r.name, r.inside, r.ended = r.r, "*", "", false, false
 	if cap(r.tok) > bufferSize {
 		r.tok = nil
 	}
@@ -176,7 +177,7 @@ func (r *Reader) resync(err error) error {
 	if !ok {
 		return err
 	}
-	refused.Tag = r.tag
+	refused.Tag, refused.Name = r.tag, r.name
 	if !r.ended {
 		if err := r.skip(); err != nil {
 			return err

@@ -256,11 +256,11 @@ func (w *Writer) ESearch(tag string, uid bool, options SearchReturn, found Set) 
 	if len(found) > 0 && options&ReturnMax != 0 {
 		b = appendUint(append(b, " MAX "...), uint64(found[len(found)-1].Stop))
 	}
-	if options&ReturnCount != 0 {
-		b = appendUint(append(b, " COUNT "...), found.Len())
-	}
 	if len(found) > 0 && options&ReturnAll != 0 {
 		b = found.Append(append(b, " ALL "...))
+	}
+	if options&ReturnCount != 0 {
+		b = appendUint(append(b, " COUNT "...), found.Len())
 	}
 	w.line(b)
 }

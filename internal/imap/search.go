@@ -129,6 +129,7 @@ func (p *parser) searchReturn() (options SearchReturn) {
 type searchParser struct {
 	*parser
 	nodes, depth int
+	texts        int // keys that read bodies
 }
 
 // name reads the name of a key; it is empty before a set and before a parenthesis.
@@ -204,6 +205,9 @@ func (s *searchParser) named(name string) Key {
 		}
 		k.Text = s.astring()
 	case KeyBody, KeyText:
+		if s.texts++; s.texts > maxTexts {
+			s.refuse(BAD, "LIMIT", "too many texts to search bodies for")
+		}
 		k.Text = s.astring()
 	case KeyLarger, KeySmaller:
 		k.Num = s.number()

@@ -30,7 +30,7 @@ func TestResponses(t *testing.T) {
 		{"a1 OK [READ-WRITE] done\r\n", func(w *Writer) { w.Tagged("a1", OK, CodeReadWrite, "done") }},
 		{"* BYE a?b\r\n", func(w *Writer) { w.Untagged(BYE, "", "a\nb") }},
 		{"* OK .\r\n", func(w *Writer) { w.Untagged(OK, "", "") }},
-		{"a NO [TOOBIG] x\r\n", func(w *Writer) { w.Refuse(&CommandError{"a", NO, CodeTooBig, "x"}) }},
+		{"a NO [TOOBIG] x\r\n", func(w *Writer) { w.Refuse(&CommandError{Tag: "a", Status: NO, Code: CodeTooBig, Text: "x"}) }},
 		{"+ idling\r\n", func(w *Writer) { w.Continue("idling") }},
 		{"* CAPABILITY IMAP4rev1 IDLE\r\n", func(w *Writer) { w.Capability([]string{"IMAP4rev1", "IDLE"}) }},
 		{"* OK [CAPABILITY A B] x\r\n", func(w *Writer) { w.Untagged(OK, CodeCapability([]string{"A", "B"}), "x") }},
@@ -60,7 +60,7 @@ func TestResponses(t *testing.T) {
 		{"* STATUS \"nil\" (SIZE 1099511627776 HIGHESTMODSEQ 7)\r\n",
 			func(w *Writer) { w.Status("nil", StatusSize|StatusHighestModSeq, status) }},
 		{"* SEARCH\r\n* SEARCH 2 84 85\r\n", func(w *Writer) { w.Search(nil); w.Search(Set{{2, 2}, {84, 85}}) }},
-		{"* ESEARCH (TAG \"a\\\"\") UID MIN 2 MAX 85 COUNT 3 ALL 2,84:85\r\n", func(w *Writer) {
+		{"* ESEARCH (TAG \"a\\\"\") UID MIN 2 MAX 85 ALL 2,84:85 COUNT 3\r\n", func(w *Writer) {
 			w.ESearch(`a"`, true, ReturnMin|ReturnMax|ReturnCount|ReturnAll, Set{{2, 2}, {84, 85}})
 		}},
 		{"* ESEARCH (TAG \"a\") COUNT 0\r\n",
@@ -96,7 +96,7 @@ func TestFetchResponse(t *testing.T) {
 	if octets != 7 {
 		t.Errorf("%d octets of messages", octets)
 	}
-	want := "* 12 FETCH (FLAGS (\\Seen) UID 9 INTERNALDATE \" 7-Jul-1996 02:44:25 -0700\" RFC822.SIZE 4286 MODSEQ (3) " +
+	want := "* 12 FETCH (FLAGS (\\Seen) UID 9 INTERNALDATE \"07-Jul-1996 02:44:25 -0700\" RFC822.SIZE 4286 MODSEQ (3) " +
 		"ENVELOPE (NIL) BODY[1.2.HEADER.FIELDS (DATE \"A B\")]<2> {4}\r\na\x80cd RFC822.TEXT NIL RFC822.TEXT {3}\r\nx\x80z)\r\n"
 	if got != want {
 		t.Errorf("got  %q\nwant %q", got, want)

@@ -3,6 +3,8 @@ package imapd
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime/debug"
 	"time"
 
 	"postrider/internal/imap"
@@ -20,7 +22,7 @@ func (s *session) idle(ctx context.Context) reply {
 	done := make(chan error, 1)
 	s.stream.idling = true
 	go func() {
-		err := s.r.ReadDone()
+		err := s.readDone()
 		cancel() // a Sync that waits for a lock
 		done <- err
 	}()
@@ -30,7 +32,28 @@ func (s *session) idle(ctx context.Context) reply {
 		err = <-done
 	}
 	s.stream.idling = false
+	if f := (*faultError)(nil); errors.As(err, &f) {
+		panic(f) // where it ends this session only
+	}
 	return s.idled(ctx, err)
+}
+
+// faultError is a fault of the program, which as such would end all sessions of the process.
+type faultError struct {
+	value any
+	stack []byte
+}
+
+func (f *faultError) Error() string { return fmt.Sprintf("%v\n%s", f.value, f.stack) }
+
+// readDone reads the line that ends IDLE.
+func (s *session) readDone() (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &faultError{v, debug.Stack()}
+		}
+	}()
+	return s.r.ReadDone()
 }
 
 // watch tells changes until DONE was read, which may have failed, or until the session is to end.

@@ -182,17 +182,15 @@ func (s *Store) Delete(name string) error {
 // trash moves a folder out of the way at once and then removes it; what a crash leaves goes with the next.
 func (s *Store) trash(dir string) error {
 	trash := filepath.Join(s.root, trashDir)
-	for range maxTries {
-		err := os.Rename(dir, trash)
-		if err == nil {
-			break
-		}
-		if !errors.Is(err, fs.ErrExist) && !errors.Is(err, unix.ENOTEMPTY) && !errors.Is(err, unix.ENOTDIR) {
+	err := os.Rename(dir, trash)
+	for tries := 0; err != nil; tries++ {
+		if tries == maxTries || !errors.Is(err, fs.ErrExist) && !errors.Is(err, unix.ENOTEMPTY) && !errors.Is(err, unix.ENOTDIR) {
 			return err
 		}
 		if err := os.RemoveAll(trash); err != nil {
 			return err
 		}
+		err = os.Rename(dir, trash)
 	}
 	s.forgetFolder(dir)
 	fault.Point("mailstore.trashed")

@@ -7,11 +7,16 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"postrider/internal/mime"
 )
 
 // maxPiece is how many octets of a field's value are taken together. A longer one comes in pieces: an encoded word that is
 // cut there stays undecoded, and only the first piece is looked at as a list of addresses.
 const maxPiece = 64 << 10
+
+// maxHeader is how many octets of a message's header are looked at for a field: a search may have thousands of them.
+const maxHeader = mime.MaxHeaders
 
 // header reads the fields of a header.
 type header struct {
@@ -87,7 +92,7 @@ func (h *header) add(line []byte, first bool) {
 
 // matchField says whether a field of the message has the text, or is there at all if n is nil.
 func (r *reader) matchField(name string, n *needle) (bool, error) {
-	h := r.fields(0, endless)
+	h := r.fields(0, maxHeader)
 	for h.next() {
 		if !bytes.EqualFold(h.name(), []byte(name)) {
 			continue
@@ -131,7 +136,7 @@ func compressSpace(value []byte) []byte {
 
 // sentDay is the day of the first Date field.
 func (r *reader) sentDay() (int64, error) {
-	h := r.fields(0, endless)
+	h := r.fields(0, maxHeader)
 	for h.next() {
 		if bytes.EqualFold(h.name(), []byte("Date")) {
 			day, _ := parseDay(h.value)

@@ -107,6 +107,37 @@ func TestState(t *testing.T) {
 	}
 }
 
+// readings counts how often and how far a file is read.
+type readings struct {
+	io.ReaderAt
+	octets int64
+}
+
+func (r *readings) ReadAt(p []byte, off int64) (int, error) {
+	n, err := r.ReaderAt.ReadAt(p, off)
+	r.octets += int64(n)
+	return n, err
+}
+
+// TestEndlessHeader: of a header without an end no more is read for a field than of any other.
+func TestEndlessHeader(t *testing.T) {
+	t.Parallel()
+	file := &readings{ReaderAt: strings.NewReader("Subject: first\n" + strings.Repeat("X-Field: x\n", 1<<20) + "Subject: last\n")}
+	r := newReader()
+	r.open(t.Context(), file)
+	for text, want := range map[string]bool{"first": true, "last": false} {
+		if found, err := r.matchField("Subject", newNeedle(text)); found != want || err != nil {
+			t.Errorf("%s: found %v, %v", text, found, err)
+		}
+	}
+	if _, err := r.sentDay(); err != nil {
+		t.Error(err)
+	}
+	if most := int64(3 * (maxHeader + windowSize)); file.octets > most {
+		t.Errorf("%d octets were read, want %d at most", file.octets, most)
+	}
+}
+
 func TestCandidates(t *testing.T) {
 	t.Parallel()
 	for command, want := range map[string]string{

@@ -104,7 +104,7 @@ func (p *process) meet(running Process) error {
 	gone := p.gone
 	p.m.mu.Unlock()
 	if gone { // while it was being started
-		p.conn.Close()
+		go p.conn.Close()
 		go p.end(p.m.times.end)
 		return errAway
 	}
@@ -335,7 +335,7 @@ func (p *process) part() {
 	if p.conn == nil {
 		return
 	}
-	p.conn.Close()
+	go p.conn.Close() // which waits for what a process passed to be closed, and for a read that does
 	switch {
 	case p.living == 0:
 		go p.end(p.m.times.end)

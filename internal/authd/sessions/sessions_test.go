@@ -674,6 +674,77 @@ func TestNoDescriptors(t *testing.T) {
 	}
 }
 
+// lingering is a socket that takes its time to be closed: what it is to send before nobody reads. release lets it close.
+func lingering(t *testing.T) (file *os.File, release func()) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	peer, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tcp := c.(*net.TCPConn)
+	tcp.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
+	for err = nil; err == nil; {
+		_, err = tcp.Write(make([]byte, 64<<10))
+	}
+	if err = tcp.SetLinger(10 * int(patience/time.Second)); err == nil {
+		file, err = tcp.File()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	release = func() { peer.Close() } // with octets unread: that resets the connection
+	t.Cleanup(release)
+	return file, release
+}
+
+// TestDescriptorThatHangs: a process may pass what takes for ever to close. Nobody else waits for that.
+func TestDescriptorThatHangs(t *testing.T) {
+	t.Parallel()
+	file, release := lingering(t)
+	r := newRig(t, nil)
+	r.s.behave = func(w *worker) {
+		if w.uid != 1000 {
+			serve(w)
+			return
+		}
+		w.ReadLine()
+		w.ReadLine()
+		w.WriteLine(handover.Answer{Verb: auth.OK, Number: 1}.Line(), file)
+		file.Close()
+	}
+	r.times.answer = time.Second
+	for _, want := range []struct {
+		user auth.User
+		err  error
+	}{{user("alice", 1000), errHung}, {user("bob", 1001), nil}} {
+		opened := make(chan error, 1)
+		go func() {
+			_, _, err := r.open(want.user)
+			opened <- err
+		}()
+		select {
+		case err := <-opened:
+			if !errors.Is(err, want.err) {
+				t.Errorf("%s: %v, want %v", want.user.Name, err, want.err)
+			}
+		case <-time.After(patience):
+			release()
+			t.Fatalf("%s waits for what alice's process passed", want.user.Name)
+		}
+	}
+	release()
+}
+
 // TestOpenIsBounded: whatever a login waits for, it does not wait longer than the front does.
 func TestOpenIsBounded(t *testing.T) {
 	t.Parallel()
