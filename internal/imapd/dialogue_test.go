@@ -638,6 +638,12 @@ func TestForeignChanges(t *testing.T) {
 		S: * 5 EXISTS
 		S: g OK [COPYUID … 2 8] Some of the requested messages no longer exist.
 	`)
+	remove("1000004")
+	c.dialogue(`
+		C: h UID FETCH 5 (BODY.PEEK[TEXT])
+		S: * 2 EXPUNGE
+		S: h OK [EXPUNGEISSUED] Some of the requested messages no longer exist.
+	`)
 }
 
 // TestSilentStore: silence is for what the client knows.
@@ -800,4 +806,113 @@ func TestTooManyBadCommands(t *testing.T) {
 	}
 	c.expect("* BYE Too many invalid IMAP commands.")
 	c.ends()
+}
+
+// TestRefusedSelect: whatever a SELECT fails of, nothing is selected then, unless it was no command at all.
+func TestRefusedSelect(t *testing.T) {
+	t.Parallel()
+	c := newServer(t).connect()
+	for _, name := range []string{"none", "&AGE-", "a..b"} {
+		c.ok("SELECT INBOX")
+		c.dialogue(fmt.Sprintf(`
+			C: a SELECT %s
+			S: * OK [CLOSED] …
+			S: a NO …
+			C: b CHECK
+			S: b BAD …
+		`, name))
+	}
+	c.ok("EXAMINE INBOX")
+	c.dialogue(`
+		C: c SELECT INBOX (X)
+		S: c BAD …
+		C: d CREATE &AGE-
+		S: d NO …
+		C: e CHECK
+		S: e OK …
+	`)
+}
+
+// TestFoldersOfSelected: a command that is refused does not close the mailbox.
+func TestFoldersOfSelected(t *testing.T) {
+	t.Parallel()
+	c := newServer(t).connect()
+	c.ok("CREATE a")
+	c.ok("CREATE b")
+	c.ok("SELECT a")
+	c.dialogue(`
+		C: a RENAME a b
+		S: a NO [ALREADYEXISTS] …
+		C: b RENAME a c.
+		S: b NO …
+		C: c RENAME INBOX. c
+		S: c NO …
+		C: d CHECK
+		S: d OK …
+		C: e RENAME a c
+		S: * OK [CLOSED] …
+		S: e OK …
+		C: f CHECK
+		S: f BAD …
+	`)
+}
+
+// TestGoneByUID: a UID that nothing has any more is no error (RFC 3501 §6.4.8), and "*" is what the client knows.
+func TestGoneByUID(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.deliverSome(3)
+	c, other := s.connect(), s.connect()
+	c.ok("SELECT INBOX")
+	other.ok("SELECT INBOX")
+	other.ok("STORE 2 +FLAGS.SILENT (\\Deleted)")
+	other.ok("EXPUNGE")
+	c.dialogue(`
+		C: a UID STORE 2:3 +FLAGS (\Deleted)
+		S: * 3 FETCH (UID 3 FLAGS (\Deleted \Recent))
+		S: * 2 EXPUNGE
+		S: * 2 RECENT
+		S: a OK …
+	`)
+	other.ok("APPEND INBOX (\\Deleted) {1+}\r\nx")
+	c.dialogue(`
+		C: b UID EXPUNGE 3:*
+		S: * 3 EXISTS
+		S: * 2 EXPUNGE
+		S: * 1 RECENT
+		S: b OK …
+		C: c UID SEARCH ALL
+		S: * SEARCH 1 4
+		S: c OK …
+		C: d STORE 1 FLAGS (\Recent)
+		S: d BAD …
+		C: e APPEND INBOX (\Seen \recent) {1}
+		S: e BAD …
+		C: f LIST "" % RETURN (STATUS ())
+		S: f BAD …
+		C: g LSUB "" ""
+		S: g OK …
+	`)
+}
+
+// TestMoveKeepsFlags: of what another process has set, too.
+func TestMoveKeepsFlags(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.deliverSome(2)
+	other := newServerAt(t, s.root).connect()
+	c := s.connect()
+	c.ok("CREATE to")
+	c.ok("SELECT INBOX")
+	other.ok("SELECT INBOX")
+	other.ok("STORE 1:2 +FLAGS.SILENT (\\Seen work)")
+	c.send("x UID MOVE 1 to\r\ny UID COPY 2 to\r\n")
+	c.collect("y ")
+	c.ok("SELECT to")
+	c.dialogue(`
+		C: a FETCH 1:2 FLAGS
+		S: * 1 FETCH (FLAGS (\Seen work))
+		S: * 2 FETCH (FLAGS (\Seen work))
+		S: a OK …
+	`)
 }

@@ -117,7 +117,6 @@ type pair struct {
 	roots     [2]string // Dovecot's and ours
 	peers     [2][clients]*peer
 	mail      int
-	stores    []*mailstore.Store
 	procs     []*exec.Cmd
 	ended     [clients]bool
 	examining [clients]bool
@@ -255,40 +254,82 @@ func (p *pair) close() {
 func (p *pair) do(i int, s step) (dovecot, ours []string) {
 	if s.command == "" {
 		p.deliver("new", "")
+		for _, look := range []string{"NOOP", "STATUS INBOX (UIDNEXT)"} { // so that it has its UID
+			for client := range clients {
+				if !p.ended[client] {
+					p.ask(client, fmt.Sprintf("d%d", i), look)
+				}
+			}
+		}
 		return nil, nil
 	}
 	if p.ended[s.client] {
 		return nil, nil
 	}
 	word, _, _ := strings.Cut(strings.TrimPrefix(strings.ToUpper(s.command), "UID "), " ")
-	if word == "STATUS" || word == "LIST" { // before which Dovecot does not look
+	if slices.Contains([]string{"STATUS", "LIST", "SEARCH", "EXPUNGE", "CLOSE"}, word) || word == "FETCH" && setsSeen.MatchString(s.command) {
 		p.ask(s.client, fmt.Sprintf("n%d", i), "NOOP")
 	}
 	d, o := p.ask(s.client, fmt.Sprintf("t%d", i), s.command)
-	switch answer := last(d); {
-	case strings.HasPrefix(answer, "("), strings.HasSuffix(answer, " BYE"):
+	if slices.Contains(d, "(closed)") || slices.Contains(d, "* BYE") {
 		p.ended[s.client] = true // Dovecot gives up when a selected mailbox is renamed or deleted
 		return nil, nil
-	case strings.Contains(answer, "[READ-"):
-		p.examining[s.client] = strings.Contains(answer, "[READ-ONLY]")
-	case strings.HasSuffix(answer, " NO [BADCHARSET]") && strings.HasSuffix(last(o), " BAD"):
-		d, o = nil, nil // something else is wrong, too
-	case (word == "APPEND" || word == "STATUS") && !strings.Contains(answer, " OK") && !strings.Contains(last(o), " OK"):
-		d, o = nil, nil // both refuse, perhaps not for the same of several reasons
-	case word == "FETCH" && strings.HasSuffix(answer, " OK [EXPUNGEISSUED]") && strings.HasSuffix(last(o), " NO [EXPUNGEISSUED]"):
-		d, o = nil, nil // Dovecot makes up what it cannot read any more
-	case p.examining[s.client] && word == "MOVE" && strings.Contains(answer, " OK"):
-		p.ended = [clients]bool{true, true} // Dovecot does it
+	}
+	switch known(word, last(d), last(o), p.examining[s.client]) {
+	case parting:
+		p.ended = [clients]bool{true, true}
 		return nil, nil
-	case p.examining[s.client] && slices.Contains([]string{"STORE", "EXPUNGE", "MOVE"}, word) && strings.HasSuffix(last(o), " NO"):
-		d, o = nil, nil // Dovecot says OK, and does nothing
+	case harmless:
+		d, o = nil, nil
+	}
+	if answer := last(d); strings.Contains(answer, "[READ-") {
+		p.examining[s.client] = strings.Contains(answer, "[READ-ONLY]")
 	}
 	return p.look(s, i, d, o)
 }
 
+// difference is what two answers come to.
+type difference int
+
+const (
+	unknown  difference = iota
+	harmless            // it is meant, and the Maildirs stay alike
+	parting             // it is meant, and the Maildirs are no longer alike
+)
+
+// known tells the differences that are meant.
+func known(word, dovecot, ours string, examining bool) difference {
+	of := func(words ...string) bool { return slices.Contains(words, word) }
+	does, do := strings.Contains(dovecot, " OK"), strings.Contains(ours, " OK")
+	gone := func(answer string) bool { return strings.HasSuffix(answer, " NO [EXPUNGEISSUED]") }
+	switch {
+	case !does && !do && of("APPEND", "STATUS", "RENAME"), strings.HasSuffix(dovecot, " NO [BADCHARSET]") && strings.HasSuffix(ours, " BAD"):
+		return harmless // both refuse, of several reasons not for the same
+	case of("FETCH") && does && gone(ours):
+		return harmless // Dovecot has it in its cache, or makes it up
+	case of("STORE") && does && gone(ours):
+		return harmless // by number, of who is gone
+	case of("COPY", "MOVE") && gone(dovecot) && do:
+		return parting // Dovecot copies none if one is gone
+	case of("RENAME") && does && strings.HasSuffix(ours, " NO [ALREADYEXISTS]"):
+		return parting // Dovecot moves children of a folder that is not there to one that is
+	case examining && of("MOVE") && does:
+		return parting // Dovecot does it
+	case examining && of("STORE", "EXPUNGE", "MOVE") && strings.HasSuffix(ours, " NO"):
+		return harmless // Dovecot says OK, and does nothing
+	}
+	return unknown
+}
+
+// setsSeen finds what sets \Seen on messages that have not got it, as far as the session knows.
+var setsSeen = regexp.MustCompile(`(?i)BODY\[|RFC822( |\)|$)|RFC822\.TEXT`)
+
 // look adds what there is in the mailbox now, and what our client was told that is not so.
 func (p *pair) look(s step, i int, d, o []string) (dovecot, ours []string) {
 	moreD, moreO := p.ask(s.client, fmt.Sprintf("c%d", i), "NOOP")
+	if slices.Contains(moreD, "(closed)") {
+		return nil, nil
+	}
 	d, o = append(d, moreD...), append(o, moreO...)
 	before := slices.Clone(p.views[1][s.client].messages)
 	moreD, moreO = p.ask(s.client, fmt.Sprintf("c%d", i), "FETCH 1:* (UID FLAGS)")
@@ -364,7 +405,7 @@ func (v *told) begin(command, answer string) {
 	}
 }
 
-var uidLast = regexp.MustCompile(`^(.*) (UID \d+)$`)
+var uidLater = regexp.MustCompile(`^((?:[A-Z0-9.]+ (?:\d+|"[^"]*") )*?)(UID \d+)(?: |$)`)
 
 // take notes what a line says of number and flags of messages, and leaves that out: servers tell it when they like.
 func (v *told) take(line string) string {
@@ -398,7 +439,7 @@ func (v *told) take(line string) string {
 			return ""
 		}
 	}
-	return fmt.Sprintf("* %d FETCH (%s)", n, uidLast.ReplaceAllString(items, "$2 $1"))
+	return fmt.Sprintf("* %d FETCH (%s)", n, strings.TrimSuffix(uidLater.ReplaceAllString(items, "$2 $1"), " "))
 }
 
 func (v *told) count(what string, n int) {
@@ -421,11 +462,13 @@ type peer struct {
 	done chan struct{} // closed when a session of ours has ended
 }
 
-func newPeer(conn net.Conn) *peer { return &peer{conn: conn, r: bufio.NewReader(conn)} }
+func newPeer(conn net.Conn) *peer {
+	return &peer{conn: conn, r: bufio.NewReader(conn)}
+}
 
 // line reads a response with its literals.
 func (p *peer) line() (string, error) {
-	p.conn.SetReadDeadline(time.Now().Add(3 * time.Second))
+	p.conn.SetReadDeadline(time.Now().Add(patience))
 	var b strings.Builder
 	for {
 		part, err := p.r.ReadString('\n')
@@ -488,6 +531,7 @@ var (
 	validities   = regexp.MustCompile(`(UIDVALIDITY|APPENDUID|COPYUID) \d+`)
 	recentFlag   = regexp.MustCompile(` ?\\Recent`)
 	keywordName  = regexp.MustCompile(` [$\w][^ )]*`)
+	noSelect     = regexp.MustCompile(` ?\\(Noselect|NonExistent)`)
 	firstItem    = regexp.MustCompile(`\(\s+`)
 	today        = regexp.MustCompile(`INTERNALDATE "` + time.Now().UTC().Format("02-Jan-2006") + ` [^"]*"`)
 )
@@ -498,7 +542,7 @@ func likeOthers(command string, lines []string) (kept []string) {
 	selecting := strings.Contains(strings.ToUpper(command), "SELECT") || strings.Contains(strings.ToUpper(command), "EXAMINE")
 	for _, l := range lines {
 		if m := textOfStatus.FindStringSubmatch(l); m != nil {
-			l = m[1] + sameCodes(m[2])
+			l = m[1] + sameCodes(m[2], strings.HasSuffix(m[1], " OK"))
 		}
 		l = validities.ReplaceAllString(l, "$1 V")
 		l = today.ReplaceAllString(l, `INTERNALDATE "today"`)
@@ -510,8 +554,11 @@ func likeOthers(command string, lines []string) (kept []string) {
 		if list := strings.Index(l, "("); flags { // Dovecot gives a letter also to a keyword that is only looked for
 			l = l[:list] + keywordName.ReplaceAllString(l[list:], "")
 		}
+		if strings.HasPrefix(l, "* LIST (") { // of a parent that was deleted Dovecot may not know that yet
+			l = firstItem.ReplaceAllString(noSelect.ReplaceAllString(l, ""), "(")
+		}
 		switch {
-		case l == "", strings.HasPrefix(l, `* LIST (\Noselect) "." `) && strings.HasSuffix(command, ` ""`), flags && !selecting, strings.HasPrefix(l, "* OK [HIGHESTMODSEQ"):
+		case l == "", strings.HasPrefix(l, `* LIST () "." `) && strings.HasSuffix(command, ` ""`), flags && !selecting, strings.HasPrefix(l, "* OK [HIGHESTMODSEQ"):
 			continue
 		}
 		kept = append(kept, l)
@@ -526,10 +573,13 @@ func likeOthers(command string, lines []string) (kept []string) {
 }
 
 // sameCodes leaves out the codes that only one of the servers has.
-func sameCodes(code string) string {
+func sameCodes(code string, ok bool) string {
 	word, _, _ := strings.Cut(strings.Trim(code, " []"), " ")
-	if slices.Contains([]string{"SERVERBUG", "NONEXISTENT", "CANNOT", "PARSE", "CLIENTBUG", "LIMIT", "ALREADYEXISTS"}, word) {
+	if slices.Contains([]string{"SERVERBUG", "NONEXISTENT", "CANNOT", "PARSE", "CLIENTBUG", "LIMIT"}, word) {
 		return ""
+	}
+	if code == " [EXPUNGEISSUED]" && ok {
+		return "" // Dovecot warns so in a SEARCH
 	}
 	if word == "BADCHARSET" {
 		return " [BADCHARSET]" // ours also names the charsets

@@ -37,8 +37,9 @@ type fetching struct {
 	source    source
 	message   fetch.Message
 	seen      []*mailstore.Message // were sent, and are to get \Seen
-	gone      bool                 // a message was not there any more
-	failure   error                // the first of another kind
+	uid       bool
+	gone      bool  // a message was not there any more
+	failure   error // the first of another kind
 }
 
 // fetch is FETCH and UID FETCH.
@@ -50,7 +51,7 @@ func (s *session) fetch(ctx context.Context, c *imap.Fetch) reply {
 	case c.ChangedSince > 0 || c.Vanished || asks(c.Items, imap.FetchModSeq):
 		return bad("No mod-sequences are kept.")
 	}
-	f := &fetching{session: s, ctx: ctx, items: c.Items, withFlags: c.Items}
+	f := &fetching{session: s, ctx: ctx, items: c.Items, withFlags: c.Items, uid: c.UID}
 	f.marks = !s.box.readOnly && slices.ContainsFunc(c.Items, func(i imap.FetchItem) bool { return i.SetsSeen() })
 	if f.marks {
 		f.withFlags = with(imap.FetchFlags, f.withFlags)
@@ -61,7 +62,7 @@ func (s *session) fetch(ctx context.Context, c *imap.Fetch) reply {
 	f.source.box = s.box.Mailbox
 	f.message.Source = &f.source
 	f.answer(spans)
-	f.mark(c.UID)
+	f.mark()
 	return f.reply()
 }
 
@@ -128,7 +129,7 @@ func (f *fetching) flagsWith(m *mailstore.Message, seen bool) []imap.Flag {
 
 // mark sets \Seen on what was sent. If that cannot be done the client hears how it is; it has the messages, so the FETCH
 // is none the worse.
-func (f *fetching) mark(uid bool) {
+func (f *fetching) mark() {
 	if len(f.seen) == 0 {
 		return
 	}
@@ -140,7 +141,7 @@ func (f *fetching) mark(uid bool) {
 	f.newKeywords()
 	f.tell(otherThan(now, f.seen, func(m *mailstore.Message) (mailstore.Flags, mailstore.Keywords) {
 		return m.Flags | mailstore.Seen, m.Keywords
-	}), uid)
+	}), f.uid)
 }
 
 func (f *fetching) reply() reply {
@@ -149,6 +150,8 @@ func (f *fetching) reply() reply {
 		return no(imap.CodeUnavailable, "Server shutting down.")
 	case f.failure != nil && f.w.Err() == nil:
 		return f.refusal("fetch from", f.box.name, f.failure)
+	case f.gone && f.uid: // a UID that is not there is no error (RFC 3501 §6.4.8)
+		return reply{status: imap.OK, code: imap.CodeExpungeIssued, text: someGone}
 	case f.gone:
 		return expunged()
 	}

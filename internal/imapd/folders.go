@@ -65,16 +65,16 @@ func (s *session) specialUse(name string) imap.MailboxAttr {
 	return ""
 }
 
-// deleteMailbox is DELETE. If the mailbox is selected, that ends first.
+// deleteMailbox is DELETE. If the mailbox is selected, that ends with it.
 func (s *session) deleteMailbox(c *imap.Delete) reply {
 	if c.Mailbox == mailstore.Inbox {
 		return no(imap.CodeCannot, "INBOX can't be deleted.")
 	}
-	if s.box != nil && s.box.name == c.Mailbox {
-		s.leaveAloud()
-	}
 	if err := s.o.Store.Delete(c.Mailbox); err != nil {
 		return s.refusal("delete", c.Mailbox, err)
+	}
+	if s.box != nil && s.box.name == c.Mailbox {
+		s.leaveAloud()
 	}
 	return ok("Delete completed.")
 }
@@ -89,11 +89,11 @@ func (s *session) rename(ctx context.Context, c *imap.Rename) reply {
 	case strings.HasPrefix(to, from+string(separator)) && from != mailstore.Inbox:
 		return no(imap.CodeCannot, "Can't rename mailbox under its own child.")
 	}
-	if s.box != nil && from != mailstore.Inbox && (s.box.name == from || strings.HasPrefix(s.box.name, from+string(separator))) {
-		s.leaveAloud()
-	}
 	if err := s.o.Store.Rename(ctx, from, to); err != nil {
 		return s.refusal("rename", from, err)
+	}
+	if s.box != nil && from != mailstore.Inbox && (s.box.name == from || strings.HasPrefix(s.box.name, from+string(separator))) {
+		s.leaveAloud()
 	}
 	return ok("Rename completed.")
 }

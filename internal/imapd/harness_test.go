@@ -39,7 +39,12 @@ type server struct {
 
 func newServer(t testing.TB) *server {
 	t.Helper()
-	root := t.TempDir()
+	return newServerAt(t, t.TempDir())
+}
+
+// newServerAt serves the Maildir at root.
+func newServerAt(t testing.TB, root string) *server {
+	t.Helper()
 	watcher := mailstore.NewWatcher()
 	t.Cleanup(watcher.Close)
 	store, err := mailstore.Open(root, mailstore.Options{LockTimeout: 20 * time.Second, Watcher: watcher})

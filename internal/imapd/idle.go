@@ -12,8 +12,15 @@ import (
 )
 
 // idle is IDLE (RFC 2177): until DONE comes, changes are told as they happen. Reading the one line goes on in a goroutine of
-// its own; what the client sent behind it stays for the next command.
+// its own; what the client sent behind it stays for the next command. What has changed until now is told first: Thunderbird
+// loses what comes right behind "+ idling".
 func (s *session) idle(ctx context.Context) reply {
+	if s.box != nil {
+		s.box.Hints() // from here on none is missed
+		if !s.sync(ctx, mailstore.All, false) {
+			return reply{}
+		}
+	}
 	if s.w.Continue("idling") != nil {
 		return reply{}
 	}
@@ -67,9 +74,6 @@ func (s *session) watch(ctx context.Context, done <-chan error) (err error, ende
 			ticker := time.NewTicker(s.stream.times.poll)
 			defer ticker.Stop()
 			poll = ticker.C
-		}
-		if !s.look(ctx) {
-			return nil, false
 		}
 	}
 	alive := time.NewTicker(s.stream.times.alive)

@@ -25,11 +25,11 @@ func TestModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		runs++
 		w := newWorld(t, rt, filepath.Join(dir, fmt.Sprint(runs)))
-		for range rapid.IntRange(1, 25).Draw(rt, "steps") + 5 {
-			if rapid.IntRange(0, 2).Draw(rt, "who") == 0 {
+		for range rapid.IntRange(5, 60).Draw(rt, "steps") {
+			if who := rapid.IntRange(0, len(w.views)).Draw(rt, "who"); who == len(w.views) {
 				w.foreign()
 			} else {
-				w.act(w.views[rapid.IntRange(0, len(w.views)-1).Draw(rt, "session")])
+				w.act(w.views[who])
 			}
 		}
 		w.converge()
@@ -55,6 +55,7 @@ type view struct {
 	w     *world
 	slots []slot
 	tag   int
+	code  string // of the last untagged COPYUID
 }
 
 type slot struct {
@@ -92,20 +93,54 @@ func (w *world) disk() (names []string) {
 
 // onDisk is the flags of all messages by base name, as a client would see them.
 func (w *world) onDisk() map[string]string {
-	all := make(map[string]string)
+	all, keywords := make(map[string]string), strings.Split(w.read("dovecot-keywords"), "\n")
 	for _, name := range w.disk() {
 		base, info, _ := strings.Cut(filepath.Base(name), ":2,")
-		all[base] = letters(info)
+		all[base] = letters(info, keywords)
 	}
 	return all
 }
 
+// byUID is the base names of the messages that have a UID, as a program without knowledge of sessions reads them.
+func (w *world) byUID() map[int]string {
+	bases := make(map[string]int)
+	for line := range strings.Lines(w.read("dovecot-uidlist")) {
+		if uid, base, ok := strings.Cut(strings.TrimSpace(line), " :"); ok {
+			bases[base] = atoi(uid)
+		}
+	}
+	all := make(map[int]string)
+	for base := range w.onDisk() {
+		if uid, ok := bases[base]; ok {
+			all[uid] = base
+		}
+	}
+	return all
+}
+
+// read is a file of the Maildir; none is as good as an empty one.
+func (w *world) read(name string) string {
+	b, err := os.ReadFile(filepath.Join(w.server.root, name))
+	if err != nil && !os.IsNotExist(err) {
+		w.t.Fatal(err)
+	}
+	return string(b)
+}
+
 var flagNames = map[rune]string{'D': `\Draft`, 'F': `\Flagged`, 'R': `\Answered`, 'S': `\Seen`, 'T': `\Deleted`}
 
-func letters(info string) string {
+// letters are the flags of a file name; keywords are the lines "0 name" of those that have a name.
+func letters(info string, keywords []string) string {
 	var flags []string
 	for _, c := range info {
-		flags = append(flags, flagNames[c])
+		if name, known := flagNames[c]; known {
+			flags = append(flags, name)
+		}
+		for _, line := range keywords {
+			if name, ok := strings.CutPrefix(line, fmt.Sprint(c-'a', " ")); ok {
+				flags = append(flags, name)
+			}
+		}
 	}
 	slices.Sort(flags)
 	return strings.Join(flags, " ")
@@ -130,7 +165,7 @@ func (w *world) foreign() {
 		os.Remove(name)
 	default:
 		base, _, _ := strings.Cut(filepath.Base(name), ":")
-		info := rapid.SampledFrom([]string{"", "S", "FS", "T", "RT"}).Draw(w.t, "flags")
+		info := rapid.SampledFrom([]string{"", "S", "FS", "T", "RT", "Sa"}).Draw(w.t, "flags")
 		os.Rename(name, w.server.root+"/cur/"+base+":2,"+info)
 	}
 }
@@ -138,8 +173,8 @@ func (w *world) foreign() {
 // act is what a client does, and what that may change on disk.
 func (w *world) act(v *view) {
 	before := w.onDisk()
-	kind := rapid.SampledFrom([]string{"noop", "fetch", "store", "expunge", "uid expunge", "append", "copy", "close", "idle",
-		"search", "body", "pipeline"}).Draw(w.t, "command")
+	kind := rapid.SampledFrom([]string{"noop", "fetch", "store", "expunge", "uid expunge", "append", "copy", "move", "close", "idle",
+		"search", "body", "pipeline", "noop", "store"}).Draw(w.t, "command")
 	set := v.set()
 	uid := rapid.SampledFrom([]string{"", "UID "}).Draw(w.t, "by")
 	more, fewer := 0, 0
@@ -164,7 +199,11 @@ func (w *world) act(v *view) {
 		v.run(fmt.Sprintf("APPEND INBOX (\\Seen) {%d+}\r\n%s", len(text), text))
 		more = 1
 	case "copy":
-		more = v.copies(uid, set)
+		more = v.copies(v.run(uid + "COPY " + set + " INBOX"))
+	case "move":
+		v.run(uid + "MOVE " + set + " INBOX")
+		more = v.copies(v.code)
+		fewer = more
 	case "idle":
 		v.send("i IDLE\r\nDONE\r\n")
 		v.answers("i ", false)
@@ -175,6 +214,26 @@ func (w *world) act(v *view) {
 		}
 	}
 	w.compare(kind, before, more, fewer)
+	if slices.Contains([]string{"noop", "close", "expunge", "uid expunge", "copy", "move", "append", "pipeline"}, kind) {
+		v.knowsAll(kind)
+	}
+}
+
+// knowsAll says whether the client, which has just been told all, knows how it is.
+func (v *view) knowsAll(kind string) {
+	flags, bases := v.w.onDisk(), v.w.byUID()
+	if len(v.slots) != len(bases) {
+		v.w.t.Fatalf("%s: the client knows %d messages of %d", kind, len(v.slots), len(bases))
+	}
+	for i, s := range v.slots {
+		if s.uid == 0 {
+			continue
+		}
+		base, exists := bases[s.uid]
+		if !exists || s.flags != "?" && s.flags != flags[base] {
+			v.w.t.Fatalf("%s: message %d, UID %d: the client has %q, there is %q %q", kind, i+1, s.uid, s.flags, base, flags[base])
+		}
+	}
 }
 
 // compare says what a command changed that it must not. A nil before is one after which flags may differ.
@@ -213,7 +272,7 @@ func (w *world) remove(v *view, kind string, before map[string]string) (fewer in
 	case "expunge":
 		v.run("EXPUNGE")
 	case "uid expunge":
-		v.run("UID EXPUNGE 1:*")
+		v.run("UID EXPUNGE 1:4294967295")
 	case "close":
 		v.run("CLOSE")
 		v.slots = nil
@@ -233,6 +292,7 @@ func (v *view) set() string {
 func (v *view) run(command string) (answer string) {
 	v.tag++
 	tag := fmt.Sprintf("m%d ", v.tag)
+	v.code = ""
 	v.send(tag + command + "\r\n")
 	word, _, _ := strings.Cut(command, " ")
 	return v.answers(tag, word == "FETCH" || word == "STORE" || word == "SEARCH")
@@ -258,6 +318,8 @@ func (v *view) answers(tag string, stay bool) string {
 			v.counted(m[2], atoi(m[1]), stay)
 		} else if m := fetchLine.FindStringSubmatch(line); m != nil {
 			v.fetched(atoi(m[1]), m[2])
+		} else if copyUIDCode.MatchString(line) {
+			v.code = line
 		}
 	}
 }
@@ -315,7 +377,7 @@ func sortedFlags(list string) string {
 // store changes flags; of what it does silently the client takes it that it was done, unless told otherwise.
 func (v *view) store(uid, set string) {
 	op := rapid.SampledFrom([]string{"", "+", "-"}).Draw(v.w.t, "op")
-	flag := rapid.SampledFrom([]string{`\Seen`, `\Flagged`, `\Deleted`}).Draw(v.w.t, "flag")
+	flag := rapid.SampledFrom([]string{`\Seen`, `\Flagged`, `\Deleted`, "work", "$Junk"}).Draw(v.w.t, "flag")
 	silent := rapid.SampledFrom([]string{"", ".SILENT"}).Draw(v.w.t, "silent")
 	if silent != "" {
 		for i := range v.slots {
@@ -352,9 +414,9 @@ func change(flags, op, flag string) string {
 	return strings.Join(list, " ")
 }
 
-// copies copies within the mailbox and returns how many files that must make.
-func (v *view) copies(uid, set string) int {
-	m := copyUIDCode.FindStringSubmatch(v.run(uid + "COPY " + set + " INBOX"))
+// copies returns how many files a COPY or MOVE within the mailbox must have made, as its COPYUID says.
+func (v *view) copies(answer string) int {
+	m := copyUIDCode.FindStringSubmatch(answer)
 	if m == nil {
 		return 0
 	}
@@ -362,7 +424,7 @@ func (v *view) copies(uid, set string) int {
 	if len(from) != len(to) {
 		v.w.t.Fatalf("COPYUID %s %s", m[1], m[2])
 	}
-	if to[0] <= v.w.last {
+	if to[0] <= from[len(from)-1] || to[0] <= v.w.last {
 		v.w.t.Fatalf("UID %d is not above %d", to[0], v.w.last)
 	}
 	v.w.last = to[len(to)-1]

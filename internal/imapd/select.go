@@ -109,12 +109,12 @@ func (s *session) expunge(ctx context.Context, c *imap.Expunge) reply {
 	if s.box.readOnly {
 		return readOnly()
 	}
-	if !s.sync(ctx, mailstore.All, c.UID) {
-		return gone()
-	}
 	var set imap.Set
 	if c.UID {
-		set = c.Set
+		set = c.Set.Resolve(lastUID(s.box.Messages())) // what the client knows as "*", not what comes now
+	}
+	if !s.sync(ctx, mailstore.All, c.UID) {
+		return gone()
 	}
 	if err := s.removeDeleted(ctx, set); err != nil {
 		return s.refusal("expunge", s.box.name, err)
@@ -141,5 +141,5 @@ func (s *session) removeDeleted(ctx context.Context, set imap.Set) error {
 		return nil
 	}
 	s.sum.Expunged += len(deleted)
-	return s.box.Expunge(ctx, deleted)
+	return s.box.ExpungeDeleted(ctx, deleted)
 }

@@ -112,6 +112,9 @@ func (s *session) bye(text, reason string) {
 // failed deals with a command that could not be read.
 func (s *session) failed(ctx context.Context, err error) {
 	if refused := (*imap.CommandError)(nil); errors.As(err, &refused) {
+		if refused.Status == imap.NO && (refused.Name == "SELECT" || refused.Name == "EXAMINE") {
+			s.leaveAloud() // as any that fails (RFC 3501 §6.3.1)
+		}
 		s.w.Refuse(refused)
 		s.count(refused.Status)
 		return

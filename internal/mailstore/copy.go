@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
@@ -41,16 +42,10 @@ func (b *Mailbox) copy(ctx context.Context, msgs []*Message, to string) (c Copie
 		return Copied{}, nil, err
 	}
 	defer b.folder.store.closeFolder(dst)
-	sources := b.sources(msgs)
 	c.UIDValidity, c.To, err = dst.insert(ctx, func(lock *folderLock) (names []string, err error) {
-		for _, s := range sources {
+		for _, m := range msgs {
 			lock.touch()
-			set, err := dst.letters(ctx, s.keywords, true)
-			if err != nil {
-				return names, err
-			}
-			name := withInfo(uniqueName()+sizeSuffix(s.Base()), s.Flags, set)
-			err = b.link(ctx, s.Message, dst, name)
+			name, err := b.link(ctx, b.current(m), dst)
 			if errors.Is(err, ErrExpunged) {
 				continue // RFC 3501 lets another session expunge it before us
 			}
@@ -58,7 +53,7 @@ func (b *Mailbox) copy(ctx context.Context, msgs []*Message, to string) (c Copie
 				return names, err
 			}
 			names = append(names, name)
-			copied = append(copied, s.Message)
+			copied = append(copied, m)
 		}
 		return names, nil
 	})
@@ -71,42 +66,46 @@ func (b *Mailbox) copy(ctx context.Context, msgs []*Message, to string) (c Copie
 	return c, copied, nil
 }
 
-// source is a message with the names of its keywords.
-type source struct {
-	*Message
-	keywords []string
-}
-
-func (b *Mailbox) sources(msgs []*Message) (list []source) {
-	names := &b.state.Keywords
+// link gives a message's file a second name, with the flags that it has by now, or makes a durable copy where the filesystem
+// cannot.
+func (b *Mailbox) link(ctx context.Context, m *Message, dst *folder) (name string, err error) {
+	path, keywords := b.folder.filePath(m), &b.state.Keywords
 	if s := b.folder.published.Load(); s != nil {
-		names = &s.Keywords
+		keywords = &s.Keywords
 	}
-	for _, m := range msgs {
-		m = b.current(m)
-		list = append(list, source{m, names.names(m.Keywords)})
-	}
-	return list
-}
-
-// link gives a message's file a second name, or makes a durable copy where the filesystem cannot.
-func (b *Mailbox) link(ctx context.Context, m *Message, dst *folder, name string) error {
-	path := b.folder.filePath(m)
 	for range maxTries {
+		if name, err = dst.nameOfCopy(ctx, filepath.Base(path), keywords); err != nil {
+			return "", err
+		}
 		err := os.Link(path, dst.path("cur/"+name))
 		switch {
 		case err == nil:
-			return nil
+			return name, nil
 		case errors.Is(err, unix.EXDEV), errors.Is(err, unix.EPERM), errors.Is(err, unix.EMLINK), errors.Is(err, unix.ENOTSUP):
-			return b.copyBytes(path, dst, name)
+			return name, b.copyBytes(path, dst, name)
 		case !errors.Is(err, fs.ErrNotExist):
-			return err
+			return "", err
 		}
 		if path, err = b.folder.findName(m.Base()); err != nil {
-			return err
+			return "", err
 		}
+		now, err := readKeywordNames(b.folder.path(keywordsFile))
+		if err != nil {
+			return "", err
+		}
+		keywords = &now
 	}
-	return fmt.Errorf("%w: others rename a message", ErrLocked)
+	return "", fmt.Errorf("%w: others rename a message", ErrLocked)
+}
+
+// nameOfCopy is a new name, in cur, with the flags of another folder's file; the folder's lock is held.
+func (f *folder) nameOfCopy(ctx context.Context, of string, keywords *KeywordNames) (string, error) {
+	flags, letters := parseInfo(of)
+	set, err := f.letters(ctx, keywords.names(letters), true)
+	if err != nil {
+		return "", err
+	}
+	return withInfo(uniqueName()+sizeSuffix(baseOf(of)), flags, set), nil
 }
 
 func (b *Mailbox) copyBytes(path string, dst *folder, name string) (err error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 )
 
 // FlagOp is what StoreFlags does.
@@ -51,12 +52,24 @@ func (b *Mailbox) StoreFlags(ctx context.Context, msgs []*Message, op FlagOp, fl
 }
 
 // Expunge removes messages. The view still has them until the next Sync.
-func (b *Mailbox) Expunge(ctx context.Context, msgs []*Message) error {
+func (b *Mailbox) Expunge(ctx context.Context, msgs []*Message) error { return b.remove(ctx, msgs, 0) }
+
+// ExpungeDeleted removes those of messages that have \Deleted, whatever the view says: another session may have taken it off.
+func (b *Mailbox) ExpungeDeleted(ctx context.Context, msgs []*Message) error {
+	return b.remove(ctx, msgs, Deleted)
+}
+
+// remove removes messages that have all of flags.
+func (b *Mailbox) remove(ctx context.Context, msgs []*Message, flags Flags) error {
 	if b.readOnly {
 		return ErrReadOnly
 	}
 	err := b.change(ctx, func(lock *folderLock) error {
-		return b.folder.eachFile(lock, msgs, func(path, _ string) (string, error) { return "", os.Remove(path) })
+		marked := slices.DeleteFunc(slices.Clone(msgs), func(m *Message) bool {
+			now := b.folder.state.find(m.UID)
+			return now == nil || now.Flags&flags != flags
+		})
+		return b.folder.eachFile(lock, marked, func(path, _ string) (string, error) { return "", os.Remove(path) })
 	})
 	return storeError("expunge", err)
 }

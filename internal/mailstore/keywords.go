@@ -113,17 +113,25 @@ func (f *folder) readKeywords() error {
 	if err != nil || id == f.keywordsID {
 		return err
 	}
-	file, _, err := openRegular(path, os.O_RDONLY)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	names, err := parseKeywords(file)
+	names, err := readKeywordNames(path)
 	if err != nil {
 		return err
 	}
 	f.setKeywords(names, id)
 	return nil
+}
+
+// readKeywordNames reads the file at path; there need not be one.
+func readKeywordNames(path string) (KeywordNames, error) {
+	file, _, err := openRegular(path, os.O_RDONLY)
+	if errors.Is(err, fs.ErrNotExist) {
+		return KeywordNames{}, nil
+	}
+	if err != nil {
+		return KeywordNames{}, err
+	}
+	defer file.Close()
+	return parseKeywords(file)
 }
 
 func (f *folder) setKeywords(names KeywordNames, id fileID) {
