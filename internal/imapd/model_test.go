@@ -166,6 +166,9 @@ func (w *world) foreign() {
 	default:
 		base, _, _ := strings.Cut(filepath.Base(name), ":")
 		info := rapid.SampledFrom([]string{"", "S", "FS", "T", "RT", "Sa"}).Draw(w.t, "flags")
+		if names, _ := os.ReadFile(w.server.root + "/dovecot-keywords"); !strings.HasPrefix(string(names), "0 ") {
+			info = strings.TrimSuffix(info, "a") // a letter that means nothing yet may get any meaning at any time
+		}
 		os.Rename(name, w.server.root+"/cur/"+base+":2,"+info)
 	}
 }

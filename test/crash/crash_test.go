@@ -100,15 +100,17 @@ func killRound(t *testing.T, point string) counts {
 	if point != "" {
 		wait = 5 * time.Second
 	}
+	died, look := workerDied(s, wait)
 	select {
 	case <-s.Ended("smtpd"):
 		c.fired = 1
 	case <-s.Ended("localdeliver"):
 		c.fired = 1
-	case <-workerDied(s, wait):
+	case <-died:
 		c.fired = 1
 	case <-time.After(wait):
 	}
+	look()
 	s.Kill()
 	close(l.stop)
 	close(reading)
@@ -128,18 +130,24 @@ func drain(t *testing.T, s *suite.Suite) {
 	suite.WaitLong(t, 3*time.Minute, "an empty queue", func() bool { return len(queued(s)) == 0 })
 }
 
-// workerDied returns a channel that is closed when the manager says that a worker is gone.
-func workerDied(s *suite.Suite, within time.Duration) <-chan struct{} {
-	died := make(chan struct{})
-	go func() {
-		for end := time.Now().Add(within); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+// workerDied returns a channel that is closed when the manager says that a worker is gone, and what ends the looking.
+func workerDied(s *suite.Suite, within time.Duration) (died <-chan struct{}, end func()) {
+	found, over := make(chan struct{}), make(chan struct{})
+	var looking sync.WaitGroup
+	looking.Go(func() {
+		for until := time.Now().Add(within); time.Now().Before(until); {
 			if strings.Contains(s.Log(), "delivery process failed") {
-				close(died)
+				close(found)
 				return
 			}
+			select {
+			case <-over:
+				return
+			case <-time.After(10 * time.Millisecond):
+			}
 		}
-	}()
-	return died
+	})
+	return found, func() { close(over); looking.Wait() }
 }
 
 // queued are the ids that lie in stage/ or in the local channel.
