@@ -290,7 +290,7 @@ or as a program of this host:
   echo 'It works.' | $(quoted "$RUN/bin/sendmail") alice
 Read it, over IMAP:
   curl --cacert $cafile --url 'imaps://$imaps/INBOX;MAILINDEX=1' --user 'alice:$first'
-  mutt -e 'set ssl_ca_certificates_file=$cafile ssl_usesystemcerts=no imap_user=alice imap_pass=$first' -f imaps://$imaps/
+  mutt -e 'set ssl_ca_certificates_file=$cafile imap_user=alice imap_pass=$first' -f imaps://$imaps/
 or as the plain files that they are:
   mutt -f $(quoted "$RUN/home/alice/Maildir")
 Other mail programs: IMAP at $host:$((PORT_BASE + 143)) (STARTTLS) and $imaps, POP3 at $host:$((PORT_BASE + 110)) and $host:$((PORT_BASE + 995)).
