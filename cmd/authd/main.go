@@ -66,10 +66,11 @@ func run(d *daemon.Daemon, cfg *config.Config) error {
 		settings.MailboxUID = mailboxUID
 		server.Configure(settings)
 		manager.Configure(sessions.Settings{Config: now, MailboxUID: mailboxUID})
-		d.NeedRestart(cfg, now, daemon.Keys{
+		d.NeedRestart(append(daemon.SpawnerKeys(cfg, now), daemon.Keys{
+			{Name: "log_format", Differs: cfg.LogFormat != now.LogFormat},
 			{Name: "authd.max_sessions", Differs: cfg.Authd.MaxSessions != now.Authd.MaxSessions},
 			{Name: "state_dir", Differs: cfg.StateDir != now.StateDir},
-		})
+		}...))
 		return nil
 	})
 	return serve(ctx, d, server, listeners, spawner)
@@ -84,17 +85,10 @@ func perUID(cfg *config.Config) int {
 	return max(8, cfg.Authd.MaxSessions/2)
 }
 
-// serve answers until ctx ends, or the spawner: only a new start gets a new one.
+// serve answers until ctx ends, or the spawner.
 func serve(ctx context.Context, d *daemon.Daemon, server *authd.Server, listeners []net.Listener, spawner *sandbox.Spawner) error {
-	ctx, fail := context.WithCancelCause(ctx)
-	defer fail(nil)
-	go func() {
-		select {
-		case <-spawner.Gone():
-			fail(sandbox.ErrGone)
-		case <-ctx.Done():
-		}
-	}()
+	ctx, end := daemon.WhileSpawner(ctx, spawner)
+	defer end()
 	if err := listen.Notify("READY=1"); err != nil {
 		d.Log.Warn("%v", err)
 	}

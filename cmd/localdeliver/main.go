@@ -158,26 +158,20 @@ func (s *service) reconfigure(cfg *config.Config) error {
 	if err := s.configure(cfg); err != nil {
 		return err
 	}
-	s.NeedRestart(s.started, cfg, daemon.Keys{
+	s.NeedRestart(append(daemon.SpawnerKeys(s.started, cfg), daemon.Keys{
+		{Name: "log_format", Differs: s.started.LogFormat != cfg.LogFormat},
 		{Name: "localdeliver.max_workers", Differs: s.started.LocalDeliver.MaxWorkers != cfg.LocalDeliver.MaxWorkers},
 		{Name: "spool_dir", Differs: s.started.SpoolDir != cfg.SpoolDir},
-	})
+	}...))
 	return nil
 }
 
 func (s *service) serve(spawner *sandbox.Spawner, listeners []net.Listener) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	ctx, fail := context.WithCancelCause(ctx)
-	defer fail(nil)
+	ctx, end := daemon.WhileSpawner(ctx, spawner)
+	defer end()
 	s.Reload(ctx, s.reconfigure)
-	go func() {
-		select {
-		case <-spawner.Gone():
-			fail(sandbox.ErrGone)
-		case <-ctx.Done():
-		}
-	}()
 	for _, l := range listeners {
 		go s.control.Serve(ctx, l)
 	}
@@ -186,7 +180,7 @@ func (s *service) serve(spawner *sandbox.Spawner, listeners []net.Listener) erro
 	}
 	err := s.manager.Run(ctx)
 	if cause := context.Cause(ctx); errors.Is(cause, sandbox.ErrGone) {
-		return cause // a new start gets a new one
+		return cause
 	}
 	return err
 }

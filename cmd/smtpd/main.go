@@ -200,29 +200,18 @@ func (s *server) reconfigure(cfg *config.Config) error {
 	s.listen.SetLimits(limits(cfg))
 	s.smtp.Configure(cfg, s.resolver(cfg))
 	s.stage.SetMessageSize(int64(cfg.MessageSize))
-	for _, key := range needRestart(s.started, cfg) {
-		s.Log.Warn("%s has changed: that takes a restart", key)
-	}
+	s.NeedRestart(needRestart(s.started, cfg))
 	return nil
 }
 
-// needRestart are the settings that differ and that only a start puts into force.
-func needRestart(started, now *config.Config) []string {
-	var keys []string
-	for _, c := range []struct {
-		key     string
-		differs bool
-	}{
-		{"log_format", started.LogFormat != now.LogFormat},
-		{"resolver", started.Resolver != now.Resolver},
-		{"run_dir", started.RunDir != now.RunDir},
-		{"spool_dir", started.SpoolDir != now.SpoolDir},
-	} {
-		if c.differs {
-			keys = append(keys, c.key)
-		}
+// needRestart are the settings that only a start puts into force.
+func needRestart(started, now *config.Config) daemon.Keys {
+	return daemon.Keys{
+		{Name: "log_format", Differs: started.LogFormat != now.LogFormat},
+		{Name: "resolver", Differs: started.Resolver != now.Resolver},
+		{Name: "run_dir", Differs: started.RunDir != now.RunDir},
+		{Name: "spool_dir", Differs: started.SpoolDir != now.SpoolDir},
 	}
-	return keys
 }
 
 // confine gives up what smtpd does not need: capabilities, programs, and files other than the spool, configuration, tables,

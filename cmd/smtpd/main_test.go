@@ -47,11 +47,11 @@ func TestNeedRestart(t *testing.T) {
 	t.Parallel()
 	started, now := config.Default(), config.Default()
 	now.Hostname = "other.example.org"
-	if keys := needRestart(started, now); keys != nil {
+	if keys := needRestart(started, now).Differing(); keys != nil {
 		t.Error(keys)
 	}
 	now.Resolver, now.LogFormat = "192.0.2.1:53", "json"
-	if keys := strings.Join(needRestart(started, now), " "); keys != "log_format resolver" {
+	if keys := strings.Join(needRestart(started, now).Differing(), " "); keys != "log_format resolver" {
 		t.Error(keys)
 	}
 }

@@ -12,28 +12,18 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"postrider/internal/sockettest"
 )
 
-// pair returns two ends of a connection.
+// pair returns two ends of a connection, which wait for 20 s at most.
 func pair(t *testing.T) (a, b *net.UnixConn) {
 	t.Helper()
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
+	a, b = sockettest.Pair(t)
+	for _, end := range []*net.UnixConn{a, b} {
+		end.SetDeadline(time.Now().Add(20 * time.Second))
 	}
-	var ends [2]*net.UnixConn
-	for i, fd := range fds {
-		f := os.NewFile(uintptr(fd), "pair")
-		c, err := net.FileConn(f)
-		f.Close()
-		if err != nil {
-			t.Fatal(err)
-		}
-		ends[i] = c.(*net.UnixConn)
-		ends[i].SetDeadline(time.Now().Add(20 * time.Second))
-		t.Cleanup(func() { c.Close() })
-	}
-	return ends[0], ends[1]
+	return a, b
 }
 
 // pipe returns a pipe whose reader hears the end when nobody has the writer any more.
@@ -202,12 +192,12 @@ func TestOpen(t *testing.T) {
 			t.Error("the connection is given back before the session is there")
 		}
 		r, w := pipe(t)
-		pid, err := x.Open(t.Context(), Session{ID: "abc/1+2==", Tag: "A1", TLS: true}, w)
+		pid, err := x.Open(t.Context(), Session{ID: "abc/1+2==", Tag: "A1"}, w)
 		w.Close()
 		if pid != tt.pid || !errors.Is(err, tt.want) {
 			t.Errorf("%q: %d, %v", tt.answer, pid, err)
 		}
-		if got, want := <-said, "session id=abc/1+2B2+3D+3D tag=A1 tls=1\n"; got != want {
+		if got, want := <-said, "session id=abc/1+2B2+3D+3D tag=A1\n"; got != want {
 			t.Errorf("said %q, want %q", got, want)
 		}
 		if text, _ := io.ReadAll(r); string(text) != "here" {
@@ -252,7 +242,7 @@ func TestOpenGivenUp(t *testing.T) {
 
 func TestParseSession(t *testing.T) {
 	t.Parallel()
-	for _, want := range []Session{{ID: "a"}, {ID: "a/b+c=", Tag: "a b]", TLS: true}, {ID: strings.Repeat("x", 64), Tag: strings.Repeat("+", 1024)}} {
+	for _, want := range []Session{{ID: "a"}, {ID: "a/b+c=", Tag: "a b]"}, {ID: strings.Repeat("x", 64), Tag: strings.Repeat("+", 1024)}} {
 		l, err := ParseLine(strings.TrimSuffix(string(want.line().With("new", "x").Append(nil)), "\n"))
 		if err != nil {
 			t.Fatal(err)

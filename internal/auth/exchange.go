@@ -46,8 +46,7 @@ func (r Request) line() Line {
 type Exchange struct {
 	client  *Client
 	ctx     context.Context // of the session that the login belongs to
-	request Request
-	session bool
+	request Request         // without its secrets once it is sent
 	conn    *conn
 	steps   int
 	ended   bool
@@ -56,7 +55,7 @@ type Exchange struct {
 
 // Start prepares a login. Nothing is sent before the first Step.
 func (c *Client) Start(ctx context.Context, r Request) *Exchange {
-	return &Exchange{client: c, ctx: ctx, request: r, session: r.Session}
+	return &Exchange{client: c, ctx: ctx, request: r}
 }
 
 // Step sends the client's response (nil at the first call, which sends the request) and returns what authd answers:
@@ -85,7 +84,7 @@ func (x *Exchange) Step(response []byte) (challenge []byte, done bool, user User
 			x.drop()
 			return nil, true, User{}, later("authd: %w", err)
 		}
-		if x.session {
+		if x.request.Session {
 			x.ended, x.proven = true, true
 			return nil, true, user, nil
 		}
@@ -106,7 +105,7 @@ func (x *Exchange) send(response []byte) (Line, error) {
 	if x.steps == 1 {
 		cn, answer, err := x.client.open(x.ctx, x.request.line())
 		x.conn = cn
-		x.request = Request{}
+		x.request = Request{Session: x.request.Session}
 		return answer, err
 	}
 	answer, err := x.client.roundTrip(x.ctx, x.conn, NewLine(Cont, string(response)), nil)

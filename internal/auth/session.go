@@ -22,16 +22,12 @@ const openTimeout = 40 * time.Second
 type Session struct {
 	ID  string // of the session in all logs: up to 64 visible ASCII characters but < and >
 	Tag string // of the IMAP command that is still to be answered, up to 1024 octets; empty where there is none
-	TLS bool   // the client's connection is encrypted
 }
 
 func (s Session) line() Line {
 	l := NewLine(Begin).With("id", s.ID)
 	if s.Tag != "" {
 		l = l.With("tag", s.Tag)
-	}
-	if s.TLS {
-		l = l.With("tls", "1")
 	}
 	return l
 }
@@ -44,7 +40,6 @@ func ParseSession(l Line) (Session, error) {
 	var s Session
 	s.ID, _ = l.Get("id")
 	s.Tag, _ = l.Get("tag")
-	_, s.TLS = l.Get("tls")
 	if s.ID == "" || len(s.ID) > maxSessionID || strings.ContainsFunc(s.ID, func(r rune) bool {
 		return r <= ' ' || r > '~' || r == '<' || r == '>'
 	}) {

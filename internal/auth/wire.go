@@ -37,7 +37,7 @@ const (
 	OK         Verb = "ok"         // ok name=… uid=… gid=… home=… maildir=… quota=…
 	No         Verb = "no"         // unknown, or refused
 	Later      Verb = "later"      // later REASON
-	Begin      Verb = "session"    // session id=… tag=… tls=…, with the descriptor of a connection
+	Begin      Verb = "session"    // session id=… tag=…, with the descriptor of a connection
 )
 
 // The verbs that are spoken only between authd and a session process.

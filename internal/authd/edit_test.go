@@ -5,11 +5,14 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestTextFile(t *testing.T) {
@@ -53,14 +56,19 @@ func TestTextFile(t *testing.T) {
 
 func TestTextFileOfAnotherOwner(t *testing.T) {
 	t.Parallel()
-	if os.Getuid() != 0 {
-		t.Skip("needs root")
+	uid, gid := 61001, 61002
+	if os.Getuid() != 0 { // who may give files to no other user, and to groups of his own
+		groups, err := os.Getgroups()
+		if err != nil {
+			t.Fatal(err)
+		}
+		uid, gid = os.Getuid(), append([]int{os.Getgid()}, groups...)[len(groups)]
 	}
 	path := filepath.Join(t.TempDir(), "passwords")
 	if err := os.WriteFile(path, []byte("x\n"), 0o640); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chown(path, 61001, 61002); err != nil {
+	if err := os.Chown(path, uid, gid); err != nil {
 		t.Fatal(err)
 	}
 	f, err := openText(path, attributes{})
@@ -71,7 +79,7 @@ func TestTextFileOfAnotherOwner(t *testing.T) {
 		t.Fatal(err)
 	}
 	var st syscall.Stat_t
-	if err := syscall.Stat(path, &st); err != nil || st.Uid != 61001 || st.Gid != 61002 || st.Mode&0o777 != 0o640 {
+	if err := syscall.Stat(path, &st); err != nil || int(st.Uid) != uid || int(st.Gid) != gid || st.Mode&0o777 != 0o640 {
 		t.Errorf("owner %d:%d, mode %o, %v", st.Uid, st.Gid, st.Mode, err)
 	}
 }
@@ -175,24 +183,43 @@ func TestOddTextFiles(t *testing.T) {
 
 func TestReplaceFileThatCannotBeWritten(t *testing.T) {
 	t.Parallel()
-	if os.Getuid() == 0 {
-		t.Skip("root may write everywhere")
-	}
 	dir := t.TempDir()
 	path := filepath.Join(dir, "users")
 	if err := os.WriteFile(path, []byte("old\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(dir, 0o500); err != nil {
+	if err := os.Chmod(dir, 0o555); err != nil {
 		t.Fatal(err)
 	}
 	defer os.Chmod(dir, 0o700)
+	if os.Getuid() == 0 {
+		defer actAsOther(t, filepath.Dir(dir), path)()
+	}
 	f, err := openText(path, attributes{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := f.save(); err == nil || !strings.Contains(err.Error(), "run this as the owner of "+dir) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// actAsOther takes root's rights to files from this thread, which keeps the goroutine until they are given back. The other may read
+// file, below dir.
+func actAsOther(t *testing.T, dir, file string) (back func()) {
+	t.Helper()
+	if err := errors.Join(os.Chmod(dir, 0o711), os.Chmod(file, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	runtime.LockOSThread()
+	if err := unix.Setfsuid(61001); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := unix.Setfsuid(0); err != nil {
+			t.Error(err)
+		}
+		runtime.UnlockOSThread()
 	}
 }
 

@@ -34,8 +34,7 @@ func proofOf(a attempt, u auth.User) *proof {
 	if !sessionServices[a.service] {
 		return nil
 	}
-	l := sessions.Login{User: u, Service: a.service, Remote: ip(a.remote), Local: ip(a.local)}
-	return &proof{Login: l, until: time.Now().Add(provenTimeout)}
+	return &proof{Login: sessions.Login{User: u, Service: a.service}, until: time.Now().Add(provenTimeout)}
 }
 
 // session opens the one session of a login. Without a login, or with anything but a connection, it is an error of the front.

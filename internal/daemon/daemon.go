@@ -82,6 +82,30 @@ func (d *Daemon) reload(apply func(*config.Config) error) error {
 	return apply(cfg)
 }
 
+// Keys are settings by name, and whether they are others than at the start.
+type Keys []struct {
+	Name    string
+	Differs bool
+}
+
+// Differing are the names of those that differ.
+func (k Keys) Differing() []string {
+	var names []string
+	for _, key := range k {
+		if key.Differs {
+			names = append(names, key.Name)
+		}
+	}
+	return names
+}
+
+// NeedRestart says which settings have changed that only a start puts into force.
+func (d *Daemon) NeedRestart(k Keys) {
+	for _, name := range k.Differing() {
+		d.Log.Warn("%s has changed: that takes a restart", name)
+	}
+}
+
 // Confine leaves the process the files of rules, and says what the kernel could not do about it.
 func (d *Daemon) Confine(rules sandbox.Rules) error {
 	notes, err := sandbox.Restrict(rules)

@@ -71,13 +71,13 @@ func TestNeedRestart(t *testing.T) {
 	d := &Daemon{Log: logline.NewWriter(&b, "authd", logline.Text)}
 	started, now := config.Default(), config.Default()
 	now.Hostname = "other.example.org"
-	d.NeedRestart(started, now, Keys{{"spool_dir", false}})
+	d.NeedRestart(append(SpawnerKeys(started, now), Keys{{"spool_dir", false}}...))
 	if b.Len() > 0 {
 		t.Error(b.String())
 	}
-	now.FirstValidUID, now.MailboxUser, now.SingleUID, now.LogFormat = 500, "mail", true, "json"
-	d.NeedRestart(started, now, Keys{{"spool_dir", true}})
-	for _, key := range []string{"first_valid_uid", "mailbox_user", "single_uid", "log_format", "spool_dir"} {
+	now.FirstValidUID, now.MailboxUser, now.SingleUID = 500, "mail", true
+	d.NeedRestart(append(SpawnerKeys(started, now), Keys{{"spool_dir", true}}...))
+	for _, key := range []string{"first_valid_uid", "mailbox_user", "single_uid", "spool_dir"} {
 		if !strings.Contains(b.String(), key+" has changed: that takes a restart\n") {
 			t.Errorf("%s is not in the log:\n%s", key, b.String())
 		}

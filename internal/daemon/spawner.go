@@ -46,23 +46,25 @@ func mailboxUser(name string) (uid, gid uint32, err error) {
 	return uint32(u), uint32(g), nil
 }
 
-// Keys are settings by name.
-type Keys []struct {
-	Name    string
-	Differs bool
-}
-
-// NeedRestart says which settings differ that only a start puts into force: those of the spawner, the log's, and more.
-func (d *Daemon) NeedRestart(started, now *config.Config, more Keys) {
-	keys := Keys{
+// SpawnerKeys are the settings that Spawner takes.
+func SpawnerKeys(started, now *config.Config) Keys {
+	return Keys{
 		{"first_valid_uid", started.FirstValidUID != now.FirstValidUID},
-		{"log_format", started.LogFormat != now.LogFormat},
 		{"mailbox_user", started.MailboxUser != now.MailboxUser},
 		{"single_uid", started.SingleUID != now.SingleUID},
 	}
-	for _, key := range append(keys, more...) {
-		if key.Differs {
-			d.Log.Warn("%s has changed: that takes a restart", key.Name)
+}
+
+// WhileSpawner returns a context that ends with ctx, or, with the cause sandbox.ErrGone, when the spawner has ended: only a new
+// start gets a new one.
+func WhileSpawner(ctx context.Context, s *sandbox.Spawner) (context.Context, context.CancelFunc) {
+	ctx, fail := context.WithCancelCause(ctx)
+	go func() {
+		select {
+		case <-s.Gone():
+			fail(sandbox.ErrGone)
+		case <-ctx.Done():
 		}
-	}
+	}()
+	return ctx, func() { fail(nil) }
 }

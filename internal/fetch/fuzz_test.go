@@ -69,7 +69,7 @@ func sliced(t *testing.T, f *Fetcher, src Source, item imap.FetchItem) {
 	got := answers(t, f, src, slices.Repeat([]imap.FetchItem{item}, 2))
 	for _, got := range got {
 		if !bytes.Equal(got, text[start:end]) {
-			t.Fatalf("%s.%d is %q, of %q", item.AppendName(nil), item.Partial.Count, got, text)
+			t.Fatalf("%+v is %q, of %q", item, got, text)
 		}
 	}
 }

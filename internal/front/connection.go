@@ -15,6 +15,7 @@ import (
 
 	"postrider/internal/auth"
 	"postrider/internal/config"
+	"postrider/internal/listen"
 	"postrider/internal/logline"
 	"postrider/internal/roster"
 )
@@ -51,20 +52,12 @@ func newConnection(ctx context.Context, s *Server, conn net.Conn) *connection {
 	conf := s.conf.Load()
 	c := &connection{
 		server: s, conf: conf, ctx: ctx, wire: newWire(conn, conf.LoginTimeout.D()), id: rand.Text()[:sessionIDLength],
-		remote: addressOf(conn.RemoteAddr()), local: addressOf(conn.LocalAddr()),
+		remote: listen.AddressOf(conn.RemoteAddr()), local: listen.AddressOf(conn.LocalAddr()),
 	}
 	c.tally.began = time.Now()
 	c.until = c.tally.began.Add(conf.LoginTimeout.D())
 	c.trusted = conn.LocalAddr().Network() == "unix" || c.remote.IsValid() && (c.remote.IsLoopback() || c.remote == c.local)
 	return c
-}
-
-// addressOf is the IP address of a, with IPv4 as such, and without zone.
-func addressOf(a net.Addr) netip.Addr {
-	if tcp, ok := a.(*net.TCPAddr); ok {
-		return tcp.AddrPort().Addr().Unmap().WithZone("")
-	}
-	return netip.Addr{}
 }
 
 func ipText(ip netip.Addr) string {

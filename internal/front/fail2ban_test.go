@@ -15,11 +15,11 @@ func TestFail2ban(t *testing.T) {
 	t.Parallel()
 	program, err := exec.LookPath("fail2ban-regex")
 	if err != nil {
-		t.Skip("no fail2ban")
+		t.Skip("fail2ban is not installed, so the filters cannot be tried")
 	}
 	dir := t.TempDir() // fail2ban's own configuration and our filter
 	if out, err := exec.Command("cp", "-RL", "/etc/fail2ban/.", dir).CombinedOutput(); err != nil {
-		t.Skipf("no configuration of fail2ban: %v %s", err, out)
+		t.Skipf("the filters need the configuration that comes with fail2ban, which cannot be read: %v %s", err, out)
 	}
 	filter, err := os.ReadFile("../../etc/fail2ban/filter.d/postrider.conf")
 	if err == nil {

@@ -180,7 +180,7 @@ func (c *connection) connect(x Exchange, tag string) (*net.UnixConn, int, error)
 		return nil, 0, fmt.Errorf("%w: %w", auth.ErrLater, err)
 	}
 	defer far.Close()
-	pid, err := x.Open(c.ctx, auth.Session{ID: c.id, Tag: tag, TLS: c.tls != nil}, far)
+	pid, err := x.Open(c.ctx, auth.Session{ID: c.id, Tag: tag}, far)
 	if err != nil {
 		near.Close()
 		return nil, 0, err

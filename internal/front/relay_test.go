@@ -173,7 +173,8 @@ func TestKick(t *testing.T) {
 		all := control.Selection{Anyone: true}
 		r.wait("entry in the roster", func() bool { w := r.roster.Who(all); return len(w) == 1 && w[0].PID > 0 })
 		e := r.roster.Who(all)[0]
-		if e.ID != s.ID || e.User != "alice" || e.Service != "imap" || e.UID != 1000 || e.PID != 4711 || e.TLS != s.TLS {
+		_, encrypted := k.Conn.(*tls.Conn)
+		if e.ID != s.ID || e.User != "alice" || e.Service != "imap" || e.UID != 1000 || e.PID != 4711 || e.TLS != encrypted {
 			t.Errorf("entry %+v", e)
 		}
 		if n := len(r.roster.Kick(control.Selection{ID: "alice", UID: 1001})); n != 0 {

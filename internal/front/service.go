@@ -160,25 +160,18 @@ func (s *service) reconfigure(cfg *config.Config) error {
 		return err
 	}
 	s.apply(cfg, certificates)
-	for _, key := range s.needRestart(cfg) {
-		s.Log.Warn("%s has changed: that takes a restart", key)
-	}
+	s.NeedRestart(s.needRestart(cfg))
 	return nil
 }
 
-// needRestart are the settings that differ and that only a start puts into force.
-func (s *service) needRestart(now *config.Config) []string {
-	var keys []string
-	if s.started.LogFormat != now.LogFormat {
-		keys = append(keys, "log_format")
+// needRestart are the settings that only a start puts into force.
+func (s *service) needRestart(now *config.Config) daemon.Keys {
+	drain := func(cfg *config.Config) config.Duration { return s.protocol.settings(cfg).DrainTimeout }
+	return daemon.Keys{
+		{Name: "log_format", Differs: s.started.LogFormat != now.LogFormat},
+		{Name: "run_dir", Differs: s.started.RunDir != now.RunDir},
+		{Name: s.protocol.name + "d.drain_timeout", Differs: drain(s.started) != drain(now)},
 	}
-	if s.started.RunDir != now.RunDir {
-		keys = append(keys, "run_dir")
-	}
-	if s.protocol.settings(s.started).DrainTimeout != s.protocol.settings(now).DrainTimeout {
-		keys = append(keys, s.protocol.name+"d.drain_timeout")
-	}
-	return keys
 }
 
 // serve serves until ctx ends and the sessions have, or had the time to; it reloads at SIGHUP. Those that are left can be seen

@@ -56,11 +56,11 @@ func TestNeedRestart(t *testing.T) {
 	now := config.Default()
 	now.IMAPD.DrainTimeout = 1
 	now.POP3D.MaxPerUser = 1
-	if keys := s.needRestart(now); keys != nil {
+	if keys := s.needRestart(now).Differing(); keys != nil {
 		t.Error(keys)
 	}
 	now.POP3D.DrainTimeout, now.RunDir = 1, "/elsewhere"
-	if keys := s.needRestart(now); !slices.Equal(keys, []string{"run_dir", "pop3d.drain_timeout"}) {
+	if keys := s.needRestart(now).Differing(); !slices.Equal(keys, []string{"run_dir", "pop3d.drain_timeout"}) {
 		t.Error(keys)
 	}
 }

@@ -150,11 +150,8 @@ type MailboxAttr string
 
 // Mailbox attributes.
 const (
-	AttrNoInferiors   MailboxAttr = `\Noinferiors`
 	AttrNoSelect      MailboxAttr = `\Noselect`
 	AttrNonExistent   MailboxAttr = `\NonExistent`
-	AttrMarked        MailboxAttr = `\Marked`
-	AttrUnmarked      MailboxAttr = `\Unmarked`
 	AttrSubscribed    MailboxAttr = `\Subscribed`
 	AttrHasChildren   MailboxAttr = `\HasChildren`
 	AttrHasNoChildren MailboxAttr = `\HasNoChildren`

@@ -114,7 +114,7 @@ func parseFetch(p *parser, uid bool) Command {
 				sections++
 			}
 			if sections > maxSections {
-				p.refuse(BAD, "LIMIT", "too many sections")
+				p.refuse(BAD, CodeLimit, "too many sections")
 			}
 		})
 		if len(fetch.Items) == 0 {
@@ -239,8 +239,8 @@ func (p *parser) partial() *Partial {
 	return &Partial{offset, count}
 }
 
-// AppendName appends the name under which the item is answered: BODY[HEADER]<0>.
-func (i *FetchItem) AppendName(b []byte) []byte {
+// appendName appends the name under which the item is answered: BODY[HEADER]<0>.
+func (i *FetchItem) appendName(b []byte) []byte {
 	b = append(b, fetchNames[i.Attr]...)
 	if i.Attr != FetchSection {
 		return b
@@ -274,7 +274,7 @@ func (s *Section) append(b []byte) []byte {
 			if i > 0 {
 				b = append(b, ' ')
 			}
-			b = AppendAString(b, field)
+			b = appendAString(b, field)
 		}
 		b = append(b, ')')
 	}

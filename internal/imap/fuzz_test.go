@@ -110,7 +110,7 @@ func FuzzFetch(f *testing.F) {
 			if item.Partial != nil {
 				item.Partial = nil
 			}
-			name := string(item.AppendName(nil))
+			name := string(item.appendName(nil))
 			again := fetchOf("(" + name + ")")
 			if again == nil || len(again.Items) != 1 || !reflect.DeepEqual(again.Items[0], item) {
 				t.Fatalf("%q: %+v is answered as %q, which is %+v", items, item, name, again)

@@ -37,11 +37,10 @@ type Condition string
 
 // The conditions.
 const (
-	OK      Condition = "OK"
-	NO      Condition = "NO"
-	BAD     Condition = "BAD"
-	BYE     Condition = "BYE"
-	PREAUTH Condition = "PREAUTH"
+	OK  Condition = "OK"
+	NO  Condition = "NO"
+	BAD Condition = "BAD"
+	BYE Condition = "BYE"
 )
 
 // CommandError is a command that is not carried out: what to answer. The stream stands at the next command.

@@ -54,7 +54,7 @@ func (p *parser) peek() byte {
 // advance takes the octet that peek showed. One that is too many stays, so that the end of the line is still to come.
 func (p *parser) advance() {
 	if p.left <= 0 {
-		p.refuse(BAD, "LIMIT", "command line too long")
+		p.refuse(BAD, CodeLimit, "command line too long")
 	}
 	if p.err != nil {
 		return
@@ -249,7 +249,7 @@ func (p *parser) mailboxName(wire string) string {
 	}
 	name, err := DecodeMailbox(wire)
 	if err != nil {
-		p.refuse(NO, "CANNOT", err.Error())
+		p.refuse(NO, CodeCannot, err.Error())
 	}
 	return name
 }

@@ -76,7 +76,7 @@ func (p *parser) refuseLiteral(size int64, sync bool) {
 		p.err = err
 		return
 	}
-	p.refuse(BAD, "TOOBIG", "literal too large")
+	p.refuse(BAD, CodeTooBig, "literal too large")
 }
 
 // discard reads a literal that nobody wants; the line goes on behind it.

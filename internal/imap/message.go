@@ -5,8 +5,7 @@ import "io"
 // Message is the literal of an APPEND, still on the connection. The session looks at Size, then either calls Accept, reads
 // it, and calls End before it trusts what it got; or answers NO, and the Reader skips it.
 type Message struct {
-	Size   int64
-	Binary bool // a literal8 (RFC 3516): may contain NULs
+	Size int64
 
 	r        *Reader
 	sync     bool

@@ -58,9 +58,6 @@ var commands = map[string]spec{
 // bare is a command without arguments.
 func bare[C any](*parser) Command { return new(C) }
 
-// Legal says whether a command, named as in Request, is known and legal in a state.
-func Legal(name string, state State) bool { return commands[name].in&state != 0 }
-
 // request reads a command. An empty line before it, which some clients send behind an APPEND, is passed over.
 func (p *parser) request() *Request {
 	if p.take('\r') || p.peek() == '\n' {
@@ -239,10 +236,10 @@ func parseAppend(p *parser) Command {
 		app.Date = p.dateTime()
 		p.sp()
 	}
-	binary := p.take('~')
+	p.take('~') // a literal8 (RFC 3516) is stored as any other
 	size, sync := p.literalHeader()
 	if p.err == nil {
-		app.Message = &Message{Size: size, Binary: binary, r: p.r, sync: sync, left: size}
+		app.Message = &Message{Size: size, r: p.r, sync: sync, left: size}
 		p.r.pending = app.Message
 	}
 	return app

@@ -5,14 +5,16 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"postrider/internal/mutf7"
 )
 
 // maxQuoted is the longest string that is sent quoted; clients bound their lines.
 const maxQuoted = 1000
 
-// AppendString appends s as a quoted string, or as a literal where that cannot hold it: control characters, eight-bit text,
+// appendString appends s as a quoted string, or as a literal where that cannot hold it: control characters, eight-bit text,
 // long text (RFC 3501 §4.3). A NUL, which no string may have, becomes 0x80.
-func AppendString[T string | []byte](b []byte, s T) []byte {
+func appendString[T string | []byte](b []byte, s T) []byte {
 	if !quotable(s) {
 		b = append(b, '{')
 		b = strconv.AppendInt(b, int64(len(s)), 10)
@@ -44,38 +46,27 @@ func quotable[T string | []byte](s T) bool {
 	return true
 }
 
-// AppendNString appends s as AppendString does, or NIL if s is nil.
-func AppendNString(b, s []byte) []byte {
-	if s == nil {
-		return append(b, "NIL"...)
-	}
-	return AppendString(b, s)
-}
-
-// AppendAString appends s as an atom if it can be one.
-func AppendAString(b []byte, s string) []byte {
+// appendAString appends s as an atom if it can be one.
+func appendAString(b []byte, s string) []byte {
 	if s == "" || strings.EqualFold(s, "NIL") {
-		return AppendString(b, s)
+		return appendString(b, s)
 	}
 	for i := range len(s) {
 		if !isAStringChar(s[i]) {
-			return AppendString(b, s)
+			return appendString(b, s)
 		}
 	}
 	return append(b, s...)
 }
 
-// AppendMailbox appends a mailbox name, given in UTF-8, in modified UTF-7.
-func AppendMailbox(b []byte, name string) []byte {
-	if strings.IndexFunc(name, isShifted) >= 0 || strings.IndexByte(name, '&') >= 0 {
-		name = EncodeMailbox(name)
-	}
-	return AppendAString(b, name)
+// appendMailbox appends a mailbox name, given in UTF-8, in modified UTF-7.
+func appendMailbox(b []byte, name string) []byte {
+	return appendAString(b, mutf7.Encode(name))
 }
 
-// AppendFlags appends a parenthesized list. A keyword that cannot be an atom, as other programs may have left in a mailbox,
+// appendFlags appends a parenthesized list. A keyword that cannot be an atom, as other programs may have left in a mailbox,
 // is passed over.
-func AppendFlags(b []byte, flags []Flag) []byte {
+func appendFlags(b []byte, flags []Flag) []byte {
 	b = append(b, '(')
 	start := len(b)
 	for _, flag := range flags {
@@ -103,8 +94,8 @@ func (f Flag) valid() bool {
 	return name != ""
 }
 
-// AppendDateTime appends a quoted date-time (RFC 3501 §9), its day with a zero as in Dovecot.
-func AppendDateTime(b []byte, t time.Time) []byte {
+// appendDateTime appends a quoted date-time (RFC 3501 §9), its day with a zero as in Dovecot.
+func appendDateTime(b []byte, t time.Time) []byte {
 	b = append(b, '"')
 	b = t.AppendFormat(b, "02-Jan-2006 15:04:05 -0700")
 	return append(b, '"')

@@ -333,8 +333,8 @@ func TestStates(t *testing.T) {
 	}
 	for _, test := range tests {
 		for _, state := range []State{NotAuthenticated, Authenticated, Selected} {
-			if got, want := Legal(test.name, state), test.in&state != 0; got != want {
-				t.Errorf("Legal(%s, %d) = %t", test.name, state, got)
+			if got, want := commands[test.name].in&state != 0, test.in&state != 0; got != want {
+				t.Errorf("%s is legal in %d: %t", test.name, state, got)
 			}
 		}
 	}

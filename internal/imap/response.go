@@ -4,6 +4,8 @@ import (
 	"io"
 	"strconv"
 	"time"
+
+	"postrider/internal/mutf7"
 )
 
 // Code is a response code without its brackets (RFC 3501 §7.1, 5530).
@@ -11,7 +13,6 @@ type Code string
 
 // Response codes without arguments.
 const (
-	CodeAlert                Code = "ALERT"
 	CodeAlreadyExists        Code = "ALREADYEXISTS"
 	CodeAuthenticationFailed Code = "AUTHENTICATIONFAILED"
 	CodeBadCharset           Code = "BADCHARSET (US-ASCII UTF-8)"
@@ -25,7 +26,6 @@ const (
 	CodeNoModSeq             Code = "NOMODSEQ"
 	CodeNoPerm               Code = "NOPERM"
 	CodeOverQuota            Code = "OVERQUOTA"
-	CodeParse                Code = "PARSE"
 	CodePrivacyRequired      Code = "PRIVACYREQUIRED"
 	CodeReadOnly             Code = "READ-ONLY"
 	CodeReadWrite            Code = "READ-WRITE"
@@ -49,7 +49,7 @@ func CodePermanentFlags(flags []Flag, keywords bool) Code {
 	if keywords {
 		flags = append(flags[:len(flags):len(flags)], `\*`)
 	}
-	return Code(AppendFlags([]byte("PERMANENTFLAGS "), flags))
+	return Code(appendFlags([]byte("PERMANENTFLAGS "), flags))
 }
 
 // CodeAppendUID is where an APPEND went (RFC 4315 §3).
@@ -107,7 +107,7 @@ func (w *Writer) Vanished(earlier bool, uids Set) {
 }
 
 // Flags writes the flags of the mailbox.
-func (w *Writer) Flags(flags []Flag) { w.line(AppendFlags(append(w.buf, "* FLAGS "...), flags)) }
+func (w *Writer) Flags(flags []Flag) { w.line(appendFlags(append(w.buf, "* FLAGS "...), flags)) }
 
 // ListData is a line of LIST or LSUB.
 type ListData struct {
@@ -131,7 +131,7 @@ func (w *Writer) List(l *ListData) {
 		b = append(b, attr...)
 	}
 	b = append(appendDelimiter(append(b, ") "...), l.Delimiter), ' ')
-	b = AppendMailbox(b, l.Mailbox)
+	b = appendMailbox(b, l.Mailbox)
 	if l.Subscribed {
 		b = append(b, ` ("CHILDINFO" ("SUBSCRIBED"))`...)
 	}
@@ -142,7 +142,7 @@ func appendDelimiter(b []byte, delimiter byte) []byte {
 	if delimiter == 0 {
 		return append(b, "NIL"...)
 	}
-	return AppendString(b, []byte{delimiter})
+	return appendString(b, []byte{delimiter})
 }
 
 // NamespaceData is a prefix and its hierarchy delimiter (RFC 2342).
@@ -161,7 +161,7 @@ func (w *Writer) Namespace(personal, others, shared []NamespaceData) {
 		}
 		b = append(b, " ("...)
 		for _, space := range spaces {
-			b = AppendString(append(b, '('), EncodeMailbox(space.Prefix))
+			b = appendString(append(b, '('), mutf7.Encode(space.Prefix))
 			b = append(appendDelimiter(append(b, ' '), space.Delimiter), ')')
 		}
 		b = append(b, ')')
@@ -178,12 +178,12 @@ func (w *Writer) ID(params []IDParam) {
 	}
 	for i, param := range params {
 		b = append(b, "( "[min(i, 1)])
-		b = append(AppendString(b, param.Key), ' ')
+		b = append(appendString(b, param.Key), ' ')
 		if !param.Valid {
 			b = append(b, "NIL"...)
 			continue
 		}
-		b = AppendString(b, param.Value)
+		b = appendString(b, param.Value)
 	}
 	w.line(append(b, ')'))
 }
@@ -216,7 +216,7 @@ func (d *StatusData) value(item StatusItems) uint64 {
 
 // Status writes the items of STATUS that were asked for.
 func (w *Writer) Status(mailbox string, items StatusItems, data *StatusData) {
-	b := AppendMailbox(append(w.buf, "* STATUS "...), mailbox)
+	b := appendMailbox(append(w.buf, "* STATUS "...), mailbox)
 	b = append(b, " ("...)
 	start := len(b)
 	for _, s := range statusNames {
@@ -234,7 +234,7 @@ func (w *Writer) Status(mailbox string, items StatusItems, data *StatusData) {
 
 // Search writes the numbers of a resolved set, one by one.
 func (w *Writer) Search(found Set) {
-	w.Raw([]byte("* SEARCH"))
+	w.add(append(w.buf, "* SEARCH"...))
 	for _, r := range found {
 		for n := uint64(r.Start); n <= uint64(r.Stop); n++ {
 			w.add(appendUint(append(w.buf, ' '), n))
@@ -246,7 +246,7 @@ func (w *Writer) Search(found Set) {
 // ESearch writes the result of an extended SEARCH (RFC 4731): found is a resolved set.
 func (w *Writer) ESearch(tag string, uid bool, options SearchReturn, found Set) {
 	b := append(w.buf, "* ESEARCH (TAG "...)
-	b = append(AppendString(b, tag), ')')
+	b = append(appendString(b, tag), ')')
 	if uid {
 		b = append(b, " UID"...)
 	}
@@ -293,13 +293,13 @@ func (w *Writer) space() []byte {
 func (w *Writer) FetchUID(uid uint32) { w.add(appendUint(w.item("UID"), uint64(uid))) }
 
 // FetchFlags writes a data item.
-func (w *Writer) FetchFlags(flags []Flag) { w.add(AppendFlags(w.item("FLAGS"), flags)) }
+func (w *Writer) FetchFlags(flags []Flag) { w.add(appendFlags(w.item("FLAGS"), flags)) }
 
 // FetchSize writes RFC822.SIZE, which counts every line end as CRLF.
 func (w *Writer) FetchSize(size int64) { w.add(strconv.AppendInt(w.item("RFC822.SIZE"), size, 10)) }
 
 // FetchInternalDate writes a data item.
-func (w *Writer) FetchInternalDate(t time.Time) { w.add(AppendDateTime(w.item("INTERNALDATE"), t)) }
+func (w *Writer) FetchInternalDate(t time.Time) { w.add(appendDateTime(w.item("INTERNALDATE"), t)) }
 
 // FetchModSeq writes a data item (RFC 7162).
 func (w *Writer) FetchModSeq(n uint64) {
@@ -309,22 +309,6 @@ func (w *Writer) FetchModSeq(n uint64) {
 // FetchWire writes a data item whose value is in wire form: ENVELOPE, BODY, BODYSTRUCTURE.
 func (w *Writer) FetchWire(attr FetchAttr, wire []byte) {
 	w.add(append(w.item(fetchNames[attr]), wire...))
-}
-
-// FetchText writes octets of the message that are in memory; nil is NIL, a part that is not there.
-func (w *Writer) FetchText(item *FetchItem, text []byte) {
-	b := w.section(item)
-	if text == nil {
-		w.add(append(b, "NIL"...))
-		return
-	}
-	w.octets += int64(len(text))
-	b = appendUint(append(b, '{'), uint64(len(text)))
-	w.add(append(b, "}\r\n"...))
-	start := len(w.buf)
-	b = append(w.buf, text...)
-	replaceNULs(b[start:])
-	w.add(b)
 }
 
 // FetchLiteral writes size octets of the message from src. If src fails or ends before, nothing more can be said: the
@@ -339,7 +323,7 @@ func (w *Writer) FetchLiteral(item *FetchItem, size int64, src io.Reader) {
 func (w *Writer) section(item *FetchItem) []byte {
 	b := w.space()
 	start := len(b)
-	b = item.AppendName(b)
+	b = item.appendName(b)
 	for i, c := range b[start:] {
 		if 'a' <= c && c <= 'z' {
 			b[start+i] = c - 'a' + 'A'

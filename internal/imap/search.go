@@ -148,10 +148,10 @@ func (s *searchParser) next() Key {
 
 func (s *searchParser) key(name string) Key {
 	if s.nodes++; s.nodes > maxItems {
-		s.refuse(BAD, "LIMIT", "too many search keys")
+		s.refuse(BAD, CodeLimit, "too many search keys")
 	}
 	if s.depth++; s.depth > maxDepth {
-		s.refuse(BAD, "LIMIT", "search keys nested too deeply")
+		s.refuse(BAD, CodeLimit, "search keys nested too deeply")
 	}
 	defer func() { s.depth-- }()
 	switch {
@@ -206,7 +206,7 @@ func (s *searchParser) named(name string) Key {
 		k.Text = s.astring()
 	case KeyBody, KeyText:
 		if s.texts++; s.texts > maxTexts {
-			s.refuse(BAD, "LIMIT", "too many texts to search bodies for")
+			s.refuse(BAD, CodeLimit, "too many texts to search bodies for")
 		}
 		k.Text = s.astring()
 	case KeyLarger, KeySmaller:

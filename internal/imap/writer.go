@@ -60,7 +60,7 @@ func (w *Writer) add(b []byte) {
 	}
 }
 
-// Raw writes wire text of the caller's: whole responses, or within BeginFetch and EndFetch after a Name.
+// Raw writes a whole response in wire form, its line end included.
 func (w *Writer) Raw(text []byte) { w.add(append(w.buf, text...)) }
 
 // Tagged ends a command: "tag OK [code] text". The code may be empty.

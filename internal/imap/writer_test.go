@@ -87,8 +87,7 @@ func TestFetchResponse(t *testing.T) {
 		w.FetchSize(4286)
 		w.FetchModSeq(3)
 		w.FetchWire(FetchEnvelope, []byte("(NIL)"))
-		w.FetchText(section, []byte("a\x00cd"))
-		w.FetchText(text, nil)
+		w.FetchLiteral(section, 4, strings.NewReader("a\x00cd"))
 		w.FetchLiteral(text, 3, iotest.OneByteReader(strings.NewReader("x\x00zzz")))
 		w.EndFetch()
 		octets = w.MessageOctets()
@@ -97,7 +96,7 @@ func TestFetchResponse(t *testing.T) {
 		t.Errorf("%d octets of messages", octets)
 	}
 	want := "* 12 FETCH (FLAGS (\\Seen) UID 9 INTERNALDATE \"07-Jul-1996 02:44:25 -0700\" RFC822.SIZE 4286 MODSEQ (3) " +
-		"ENVELOPE (NIL) BODY[1.2.HEADER.FIELDS (DATE \"A B\")]<2> {4}\r\na\x80cd RFC822.TEXT NIL RFC822.TEXT {3}\r\nx\x80z)\r\n"
+		"ENVELOPE (NIL) BODY[1.2.HEADER.FIELDS (DATE \"A B\")]<2> {4}\r\na\x80cd RFC822.TEXT {3}\r\nx\x80z)\r\n"
 	if got != want {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
@@ -181,8 +180,8 @@ func TestWriterError(t *testing.T) {
 func TestRoundTrip(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"", "a", "NIL", "a b", `q"\`, "line\r\n", "größe", strings.Repeat("x", 5000), "(x", "]"} {
-		b := AppendAString([]byte("t1 LOGIN "), text)
-		b = AppendString(append(b, ' '), text)
+		b := appendAString([]byte("t1 LOGIN "), text)
+		b = appendString(append(b, ' '), text)
 		r, _ := newTestReader(string(b) + "\r\n")
 		req, err := r.Next()
 		if err != nil || *req.Command.(*Login) != (Login{text, text}) {
@@ -190,7 +189,7 @@ func TestRoundTrip(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"INBOX", "a/b c", "R&D", "日本語", `\"`, "[x]", "%", "nil"} {
-		b := AppendMailbox([]byte("t1 SELECT "), name)
+		b := appendMailbox([]byte("t1 SELECT "), name)
 		r, _ := newTestReader(string(b) + "\r\n")
 		req, err := r.Next()
 		if err != nil || req.Command.(*Select).Mailbox != name {

@@ -10,6 +10,7 @@ import (
 
 	"postrider/internal/imap"
 	"postrider/internal/mailstore"
+	"postrider/internal/mutf7"
 )
 
 const someGone = "Some of the requested messages no longer exist."
@@ -22,7 +23,7 @@ func gone() reply     { return no("", "Mailbox was deleted or replaced.") }
 func (s *session) refusal(op, name string, err error) reply {
 	switch {
 	case errors.Is(err, mailstore.ErrNoFolder):
-		return no(imap.CodeNonExistent, "Mailbox doesn't exist: "+imap.EncodeMailbox(name))
+		return no(imap.CodeNonExistent, "Mailbox doesn't exist: "+mutf7.Encode(name))
 	case errors.Is(err, mailstore.ErrExists):
 		return no(imap.CodeAlreadyExists, "Mailbox already exists.")
 	case errors.Is(err, mailstore.ErrName):

@@ -73,7 +73,7 @@ func clientOf(c net.Conn) client {
 	if cred, err := PeerCred(c); err == nil {
 		return client{uid: int64(cred.UID)}
 	}
-	return client{network: Network(addressOf(c.RemoteAddr())), uid: -1}
+	return client{network: Network(AddressOf(c.RemoteAddr())), uid: -1}
 }
 
 // Network is what clients are counted by: an IPv4 address, or the /64 of an IPv6 address, of which a client has the choice;
@@ -91,8 +91,8 @@ func Network(ip netip.Addr) netip.Prefix {
 	return network
 }
 
-// addressOf is the IP address of a, with IPv4 as such wherever it comes in IPv6 clothes, and without zone.
-func addressOf(a net.Addr) netip.Addr {
+// AddressOf is the IP address of a, with IPv4 as such wherever it comes in IPv6 clothes, and without zone.
+func AddressOf(a net.Addr) netip.Addr {
 	tcp, ok := a.(*net.TCPAddr)
 	if !ok {
 		return netip.Addr{}

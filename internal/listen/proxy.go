@@ -22,7 +22,7 @@ func (p proxied) NetConn() net.Conn { return p.Raw() }
 // must come first and within timeout; from anywhere else, none is looked for. A proxy's own connections (LOCAL, UNKNOWN)
 // keep the proxy's address.
 func readProxyHeader(c net.Conn, networks []netip.Prefix, timeout time.Duration) (net.Conn, error) {
-	if !contains(networks, addressOf(c.RemoteAddr())) {
+	if !contains(networks, AddressOf(c.RemoteAddr())) {
 		return c, nil
 	}
 	conn := proxyproto.NewConn(c,

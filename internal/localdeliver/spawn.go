@@ -25,14 +25,12 @@ func (s Spawned) Start(ctx context.Context, uid, gid uint32) (Process, error) {
 
 type spawned struct {
 	net.Conn
-	worker *sandbox.Worker
+	*sandbox.Worker
 }
-
-func (p spawned) Done() <-chan struct{} { return p.worker.Done() }
 
 // Kill ends the worker by force.
 func (p spawned) Kill() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	p.worker.Kill(ctx) // where that fails, the limit per uid holds
+	p.Worker.Kill(ctx) // where that fails, the limit per uid holds
 }

@@ -567,7 +567,7 @@ func TestParkedIsFresh(t *testing.T) {
 func TestCannotRemove(t *testing.T) {
 	t.Parallel()
 	if os.Getuid() == 0 {
-		t.Skip("root may remove everything")
+		t.Skip("root may remove everything; this needs a user who may not")
 	}
 	h := newHost(t)
 	h.later = map[string]bool{"u0": true}

@@ -8,7 +8,6 @@
 package maildir
 
 import (
-	"bytes"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -34,8 +33,11 @@ func Unique(t time.Time, id string, recipient int, host string) string {
 	if recipient > 1 {
 		id += "." + strconv.Itoa(recipient)
 	}
-	return strconv.FormatInt(t.Unix(), 10) + "." + id + "." + hostEscapes.Replace(host)
+	return strconv.FormatInt(t.Unix(), 10) + "." + id + "." + EscapeHost(host)
 }
+
+// EscapeHost is a host's name as it can stand in a file name.
+func EscapeHost(host string) string { return hostEscapes.Replace(host) }
 
 var hostEscapes = strings.NewReplacer("/", `\057`, ":", `\072`, ",", `\054`)
 
@@ -72,7 +74,7 @@ type Message struct {
 	again  bool
 	file   *os.File // nil when closed
 	tmp    string   // name of its file in tmp/; "" = there is none
-	line   converter
+	line   Converter
 	buf    []byte
 	name   string // the final one, once the size is known
 	found  bool   // an earlier delivery left it under name
@@ -110,7 +112,7 @@ func (m *Message) Write(p []byte) (int, error) {
 	n := len(p)
 	for len(p) > 0 && m.err == nil {
 		k := min(len(p), bufferSize-1-len(m.buf)) // a CR kept back may join them
-		m.buf = m.line.convert(m.buf, p[:k])
+		m.buf = m.line.Convert(m.buf, p[:k])
 		p = p[k:]
 		if len(m.buf) >= bufferSize-1 {
 			m.flush()
@@ -124,12 +126,12 @@ func (m *Message) Close() error {
 	if m.err != nil || m.file == nil || m.name != "" {
 		return m.err
 	}
-	m.buf = m.line.end(m.buf)
+	m.buf = m.line.End(m.buf)
 	m.flush()
 	giveBuffer(m.buf)
 	m.buf = nil
 	if m.err == nil {
-		m.name = m.unique + ",S=" + strconv.FormatInt(m.line.size, 10) + ",W=" + strconv.FormatInt(m.line.wire, 10)
+		m.name = m.unique + m.line.Sizes()
 		m.disk.start(m.file) // a hint: fsync tells whether it went well
 	}
 	return m.err
@@ -180,61 +182,6 @@ func (m *Message) removeTmp() {
 		m.disk.unlink(m.dir.tmp, m.tmp) // if it stays, cleaning takes it
 		m.tmp = ""
 	}
-}
-
-// converter turns wire form into LF line ends and counts both sizes.
-type converter struct {
-	size, wire int64 // octets as stored, and as a client is served
-	cr         bool  // a CR is kept back
-	last       byte  // last octet stored
-}
-
-// convert appends what src becomes to dst: at most one octet more than src has.
-func (c *converter) convert(dst, src []byte) []byte {
-	start := len(dst)
-	for len(src) > 0 {
-		end := bytes.IndexByte(src, '\n')
-		line, rest := src, []byte(nil)
-		if end >= 0 {
-			line, rest = src[:end], src[end+1:]
-		}
-		if c.cr && len(line) > 0 {
-			dst, c.cr, c.last = append(dst, '\r'), false, '\r'
-		}
-		if n := len(line); n > 0 {
-			if line[n-1] == '\r' {
-				c.cr = true
-				line = line[:n-1]
-			}
-			if len(line) > 0 {
-				dst, c.last = append(dst, line...), line[len(line)-1]
-			}
-		}
-		if end >= 0 {
-			if c.last != '\r' {
-				c.wire++
-			}
-			dst, c.cr, c.last = append(dst, '\n'), false, '\n'
-		}
-		src = rest
-	}
-	c.count(len(dst) - start)
-	return dst
-}
-
-// end appends a CR that nothing followed.
-func (c *converter) end(dst []byte) []byte {
-	if c.cr {
-		c.cr = false
-		c.count(1)
-		dst = append(dst, '\r')
-	}
-	return dst
-}
-
-func (c *converter) count(n int) {
-	c.size += int64(n)
-	c.wire += int64(n)
 }
 
 // Commit delivers what was closed, gives up what was not, and takes back nothing: afterwards each message has its Err or

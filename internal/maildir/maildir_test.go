@@ -265,7 +265,7 @@ func TestUnused(t *testing.T) {
 func TestPrivate(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() == 0 {
-		t.Skip("root may write everywhere")
+		t.Skip("root may write everywhere; this needs a user who may not")
 	}
 	home := t.TempDir()
 	if err := os.Chmod(home, 0o500); err != nil {
@@ -337,18 +337,18 @@ func FuzzConverter(f *testing.F) {
 	f.Add([]byte("a\r\nb\r\n"), uint8(3))
 	f.Add([]byte("\r\r\n\n\r"), uint8(1))
 	f.Fuzz(func(t *testing.T, src []byte, step uint8) {
-		var c converter
+		var c Converter
 		var got []byte
 		for rest := src; len(rest) > 0; {
 			n := min(int(step)+1, len(rest))
 			before := len(got)
-			got = c.convert(got, rest[:n])
+			got = c.Convert(got, rest[:n])
 			if len(got)-before > n+1 {
 				t.Fatalf("%d octets grew to %d", n, len(got)-before)
 			}
 			rest = rest[n:]
 		}
-		got = c.end(got)
+		got = c.End(got)
 		if want := bytes.ReplaceAll(src, []byte("\r\n"), []byte("\n")); !bytes.Equal(got, want) {
 			t.Fatalf("%q became %q, want %q", src, got, want)
 		}

@@ -1,21 +1,19 @@
 package mailstore
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"postrider/internal/fault"
+	"postrider/internal/maildir"
 )
 
 // uniqueName is a base name as maildir(5) wants it, without the sizes.
@@ -26,13 +24,10 @@ func uniqueName() string {
 	}
 	now := time.Now()
 	return fmt.Sprintf("%d.M%dP%dQ%dR%s.%s", now.Unix(), now.Nanosecond()/1000, os.Getpid(), uniqueCount.Add(1),
-		rand.Text()[:8], hostEscapes.Replace(host))
+		rand.Text()[:8], maildir.EscapeHost(host))
 }
 
-var (
-	uniqueCount atomic.Uint64
-	hostEscapes = strings.NewReplacer("/", `\057`, ":", `\072`, ",", `\054`)
-)
+var uniqueCount atomic.Uint64
 
 // Append collects messages for one folder, that get their UIDs together. It is not safe for concurrent use.
 type Append struct {
@@ -48,11 +43,8 @@ type NewMessage struct {
 	flags    Flags
 	keywords []string
 	date     time.Time
-	base     string // once it is closed
-	size     int64
-	wire     int64
-	cr       bool // a CR is kept back
-	last     byte
+	base     string // of its name; with the sizes once it is finished
+	line     maildir.Converter
 	err      error
 }
 
@@ -94,7 +86,7 @@ func (m *NewMessage) Write(p []byte) (int, error) {
 	if m.err != nil {
 		return 0, m.err
 	}
-	m.store(m.convert(make([]byte, 0, len(p)+1), p))
+	m.store(m.line.Convert(make([]byte, 0, len(p)+1), p))
 	if m.err != nil {
 		return 0, m.err
 	}
@@ -107,42 +99,10 @@ func (m *NewMessage) store(b []byte) {
 	}
 }
 
-// convert appends p with LF line ends to dst and counts both sizes.
-func (m *NewMessage) convert(dst, p []byte) []byte {
-	for len(p) > 0 {
-		line, end := p, bytes.IndexByte(p, '\n')
-		if end >= 0 {
-			line, p = p[:end], p[end+1:]
-		} else {
-			p = nil
-		}
-		if m.cr && len(line) > 0 {
-			dst, m.cr, m.last = append(dst, '\r'), false, '\r'
-		}
-		if n := len(line); n > 0 && line[n-1] == '\r' {
-			line, m.cr = line[:n-1], true
-		}
-		if n := len(line); n > 0 {
-			dst, m.last = append(dst, line...), line[n-1]
-		}
-		if end >= 0 {
-			if m.last != '\r' {
-				m.wire++
-			}
-			dst, m.cr, m.last = append(dst, '\n'), false, '\n'
-		}
-	}
-	m.size += int64(len(dst))
-	m.wire += int64(len(dst))
-	return dst
-}
-
 // finish makes the file durable under its name in tmp.
 func (m *NewMessage) finish() error {
-	if m.cr && m.err == nil {
-		m.cr = false
-		m.size, m.wire = m.size+1, m.wire+1
-		m.store([]byte{'\r'})
+	if rest := m.line.End(nil); len(rest) > 0 && m.err == nil {
+		m.store(rest)
 	}
 	if m.err != nil {
 		return m.err
@@ -154,7 +114,7 @@ func (m *NewMessage) finish() error {
 	if err := m.file.Sync(); err != nil {
 		return err
 	}
-	m.base += ",S=" + strconv.FormatInt(m.size, 10) + ",W=" + strconv.FormatInt(m.wire, 10)
+	m.base += m.line.Sizes()
 	return nil
 }
 

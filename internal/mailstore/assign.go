@@ -43,7 +43,7 @@ func (f *folder) record(lock *folderLock, bases []string) error {
 		return nil
 	}
 	list := &uidfile{uidlist: f.list.with(records, func(r record) bool { return f.counts(r) })}
-	if err := list.rewrite(f.dir); err != nil {
+	if err := list.rewrite(f.dir, lock.dot); err != nil {
 		return fmt.Errorf("write uidlist: %w: %w", ErrUnwritable, diskError(err))
 	}
 	f.list, f.gone = list, make(map[uint32]bool)

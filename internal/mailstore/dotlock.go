@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -41,7 +42,7 @@ func takeDotlock(ctx context.Context, path string, timeout time.Duration) (*dotl
 		if err == nil {
 			l := &dotlock{path: path, file: f, touched: time.Now()}
 			fault.Point("mailstore.lock-made")
-			l.sign() // who cannot read the owner waits until it is stale
+			l.sign()
 			return l, nil
 		}
 		if !errors.Is(err, fs.ErrExist) {
@@ -104,13 +105,11 @@ func ownerDead(path string) bool {
 	return err == nil && id > 1 && unix.Kill(id, 0) == unix.ESRCH
 }
 
-// sign writes who holds the lock into it.
-func (l *dotlock) sign() error {
-	host, err := os.Hostname()
-	if err == nil {
-		_, err = fmt.Fprintf(l.file, "%d:%s", os.Getpid(), host)
+// sign writes who holds the lock into it. Where that fails, others wait until it is stale.
+func (l *dotlock) sign() {
+	if host, err := os.Hostname(); err == nil {
+		fmt.Fprintf(l.file, "%d:%s", os.Getpid(), host)
 	}
-	return err
 }
 
 // touch keeps the lock from looking stale during long work; it is cheap to call.
@@ -139,36 +138,49 @@ func (l *dotlock) release() {
 	l.file.Close()
 }
 
-// replace gives target other contents and removes the lock. The mtime grows, so that a reader that compares times sees it.
-func (l *dotlock) replace(target, contents string) error {
-	defer l.release()
-	tmp := target + ".tmp"
+// replace gives target other contents, durable: write fills tmp, which then takes its place. The mtime grows, so that a reader that
+// compares times sees it. It returns what target is now. The lock is still held.
+func (l *dotlock) replace(tmp, target, point string, write func(*os.File) error) (id fileID, err error) {
 	os.Remove(tmp) // of one who died; O_EXCL then takes nothing else that stands there
 	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return err
+		return fileID{}, err
 	}
 	defer f.Close()
-	err = func() error {
-		if _, err := f.WriteString(contents); err != nil {
-			return err
+	defer func() {
+		if err != nil && l.ours() {
+			os.Remove(tmp)
 		}
-		if err := growTime(f, target); err != nil {
-			return err
-		}
-		if err := f.Sync(); err != nil {
-			return err
-		}
-		fault.Point("mailstore.file-written")
-		if !l.ours() {
-			return fmt.Errorf("%w: %s was broken", ErrLocked, l.path)
-		}
-		return os.Rename(tmp, target)
 	}()
-	if err != nil && l.ours() {
-		os.Remove(tmp)
+	if err := write(f); err != nil {
+		return fileID{}, err
 	}
-	return err
+	if err := growTime(f, target); err != nil {
+		return fileID{}, err
+	}
+	if err := f.Sync(); err != nil {
+		return fileID{}, err
+	}
+	fault.Point(point)
+	if !l.ours() {
+		return fileID{}, fmt.Errorf("%w: %s was broken", ErrLocked, l.path)
+	}
+	if err := os.Rename(tmp, target); err != nil {
+		return fileID{}, err
+	}
+	if id, err = openID(f); err != nil {
+		return fileID{}, err
+	}
+	return id, syncDir(filepath.Dir(target))
+}
+
+// finish gives target other contents and ends the lock.
+func (l *dotlock) finish(target, contents string) (fileID, error) {
+	defer l.release()
+	return l.replace(target+".tmp", target, "mailstore.file-written", func(f *os.File) error {
+		_, err := f.WriteString(contents)
+		return err
+	})
 }
 
 // growTime sets f's mtime, in whole seconds, above that of the file that it will replace.
@@ -186,36 +198,4 @@ func growTime(f *os.File, target string) error {
 	}
 	t := unix.NsecToTimeval((old.ModTime().Unix() + 1) * int64(time.Second))
 	return os.NewSyscallError("utimes", unix.Futimes(int(f.Fd()), []unix.Timeval{t, t}))
-}
-
-// ownLock is an fcntl lock that only programs of this suite take, before the dotlock: it is free at once when its holder
-// ends. It belongs to the open file, so that it also holds between the sessions of one process.
-func ownLock(ctx context.Context, path string, timeout time.Duration) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	deadline := time.Now().Add(timeout)
-	lock := unix.Flock_t{Type: unix.F_WRLCK}
-	for wait := time.Millisecond; ; wait = min(2*wait, maxWait/4) {
-		err = unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &lock)
-		if err == nil {
-			return f, nil
-		}
-		if err != unix.EAGAIN && err != unix.EACCES && err != unix.EINTR {
-			break
-		}
-		if time.Now().After(deadline) {
-			err = ErrLocked
-			break
-		}
-		select {
-		case <-ctx.Done():
-			f.Close()
-			return nil, ctx.Err()
-		case <-time.After(wait):
-		}
-	}
-	f.Close()
-	return nil, fmt.Errorf("lock %s: %w", path, err)
 }

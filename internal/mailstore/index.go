@@ -18,11 +18,6 @@ type State struct {
 	New, Cur    Stamp  // the directories when listed
 }
 
-// NewStateMessage is a message for an Index to return: the name is that of its file, with flags, below new or cur.
-func NewStateMessage(uid uint32, name, keys string, inNew bool) *Message {
-	return newMessage(uid, name, keys, inNew)
-}
-
 // restore takes the state from the index, if the files are as it says.
 func (f *folder) restore() *State {
 	if f.store.opts.Index == nil || f.store.opts.Remote {

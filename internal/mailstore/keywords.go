@@ -171,13 +171,14 @@ func (f *folder) letters(ctx context.Context, keywords []string, make bool) (set
 		return set, nil
 	}
 	lock, err := takeDotlock(ctx, f.path(keywordsFile+".lock"), f.store.opts.LockTimeout)
+	var id fileID
 	if err == nil {
-		err = lock.replace(f.path(keywordsFile), names.String())
+		id, err = lock.finish(f.path(keywordsFile), names.String())
 	}
 	if err != nil {
 		return 0, fmt.Errorf("write keywords: %w", diskError(err))
 	}
-	f.setKeywords(names, fileID{}) // read again, to know its times
+	f.setKeywords(names, id)
 	return set, nil
 }
 

@@ -67,9 +67,6 @@ func (b *Mailbox) UIDValidity() uint32 { return b.state.UIDValidity }
 // UIDNext is larger than the UID of every message in the view.
 func (b *Mailbox) UIDNext() uint32 { return b.state.UIDNext }
 
-// GUID is the mailbox's, 32 hex digits.
-func (b *Mailbox) GUID() string { return b.state.GUID }
-
 // Messages is the view: message i has the sequence number i+1. It is not to be changed, and stays as it is.
 func (b *Mailbox) Messages() []*Message { return b.view }
 

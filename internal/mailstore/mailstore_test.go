@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func newStore(t testing.TB, opts Options) *Store {
@@ -557,7 +559,7 @@ func TestLocks(t *testing.T) {
 func TestUnwritable(t *testing.T) {
 	t.Parallel()
 	if os.Getuid() == 0 {
-		t.Skip("root may write everywhere")
+		t.Skip("root may write everywhere; this needs a user who may not")
 	}
 	s := newStore(t, Options{})
 	appendTo(t, s, "INBOX", "x\r\n", 0)
@@ -583,6 +585,19 @@ func TestUnwritable(t *testing.T) {
 	wantView(t, b, "2: 3:")
 }
 
+func TestNoRoom(t *testing.T) {
+	t.Parallel()
+	for err, want := range map[error]bool{
+		&os.PathError{Op: "open", Path: "x", Err: unix.ENOSPC}: true,
+		&os.PathError{Op: "open", Path: "x", Err: unix.EACCES}: true,
+		unix.EROFS: true, unix.EDQUOT: true, ErrLocked: false, unix.EMFILE: false, nil: false,
+	} {
+		if noRoom(err) != want {
+			t.Error(err, want)
+		}
+	}
+}
+
 func TestHints(t *testing.T) {
 	t.Parallel()
 	w := NewWatcher()
@@ -599,5 +614,16 @@ func TestHints(t *testing.T) {
 	}
 	if c := syncBox(t, b); c.New != 1 {
 		t.Errorf("%+v", c)
+	}
+}
+
+// TestHintsRemote: what other hosts write is no event here.
+func TestHintsRemote(t *testing.T) {
+	t.Parallel()
+	w := NewWatcher()
+	defer w.Close()
+	b := openBox(t, newStore(t, Options{Watcher: w, Remote: true}), "INBOX")
+	if h := b.Hints(); h.watched || time.Until(h.due) > pollUnwatched {
+		t.Errorf("looks again only in %v", time.Until(h.due))
 	}
 }

@@ -71,7 +71,7 @@ func (b *Mailbox) Info(ctx context.Context, m *Message) (Info, error) {
 		wire = -1
 	}
 	if wire < 0 {
-		if wire, err = wireSize(file); err != nil {
+		if wire, err = wireSize(file, st.Size()); err != nil {
 			return Info{}, fmt.Errorf("read message: %w", err)
 		}
 	}
@@ -86,9 +86,9 @@ func (m *Message) Sizes() (size, wire int64, ok bool) {
 	return size, wire, size >= 0 && wire >= 0
 }
 
-// wireSize counts octets with CRLF for every line end.
-func wireSize(r io.Reader) (n int64, err error) {
-	buf := make([]byte, 64<<10)
+// wireSize counts octets with CRLF for every line end; size is about how many there are.
+func wireSize(r io.Reader, size int64) (n int64, err error) {
+	buf := make([]byte, min(size+1, 64<<10))
 	last := byte(0)
 	for {
 		k, err := r.Read(buf)

@@ -2,6 +2,7 @@ package mailstore
 
 import (
 	"io/fs"
+	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -23,6 +24,15 @@ func statID(path string) (fileID, error) {
 	var st unix.Stat_t
 	if err := unix.Lstat(path, &st); err != nil {
 		return fileID{}, &fs.PathError{Op: "stat", Path: path, Err: err}
+	}
+	return idOf(&st), nil
+}
+
+// openID is that of an open file.
+func openID(f *os.File) (fileID, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return fileID{}, &fs.PathError{Op: "stat", Path: f.Name(), Err: err}
 	}
 	return idOf(&st), nil
 }

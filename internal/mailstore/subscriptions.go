@@ -114,7 +114,7 @@ func (s *Store) SubscribeFirst(ctx context.Context, names []string) error {
 		lock.release()
 		return err
 	}
-	if err := lock.replace(path, formatSubscriptions(names)); err != nil {
+	if _, err := lock.finish(path, formatSubscriptions(names)); err != nil {
 		return fmt.Errorf("write subscriptions: %w", diskError(err))
 	}
 	return nil
@@ -150,7 +150,7 @@ func (s *Store) Subscribe(ctx context.Context, name string, on bool) error {
 		lock.release()
 		return errors.New("write subscriptions: there are too many")
 	}
-	if err := lock.replace(path, contents); err != nil {
+	if _, err := lock.finish(path, contents); err != nil {
 		return fmt.Errorf("write subscriptions: %w", diskError(err))
 	}
 	return nil

@@ -28,7 +28,7 @@ type uidfile struct {
 
 // readUidfile reads the list at path, or of one that only grew, what is new. nil = there is none, or none that can be used.
 func readUidfile(path string, old *uidfile) (*uidfile, error) {
-	f, info, err := openRegular(path, os.O_RDONLY)
+	f, _, err := openRegular(path, os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -36,12 +36,11 @@ func readUidfile(path string, old *uidfile) (*uidfile, error) {
 		return nil, err
 	}
 	defer f.Close()
-	var st unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
-		return nil, &fs.PathError{Op: "stat", Path: path, Err: err}
+	id, err := openID(f)
+	if err != nil {
+		return nil, err
 	}
-	id := idOf(&st)
-	if info.Size() > maxUidlist {
+	if id.Size > maxUidlist {
 		return nil, &fs.PathError{Op: "read", Path: path, Err: unix.EFBIG}
 	}
 	if old != nil && sameInode(old.id, id) && id.Size > old.id.Size && endsLine(f, old.offset) {
@@ -93,7 +92,8 @@ func (u *uidfile) append(path string, records []record) error {
 		u.add(r)
 	}
 	u.offset += int64(b.Len())
-	return u.setID(f)
+	u.id, err = openID(f)
+	return err
 }
 
 // appendable says whether the file of the list is such that lines can follow.
@@ -102,44 +102,13 @@ func (u *uidfile) appendable() bool {
 }
 
 // rewrite replaces the file under its lock.
-func (u *uidfile) rewrite(dir string) (err error) {
-	tmp, path := dir+"/"+uidlistTmp, dir+"/"+uidlistFile
-	os.Remove(tmp) // of one who died; O_EXCL then takes nothing else that stands there
-	f, err := os.OpenFile(tmp, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+func (u *uidfile) rewrite(dir string, lock *dotlock) error {
+	id, err := lock.replace(dir+"/"+uidlistTmp, dir+"/"+uidlistFile, "mailstore.uidlist-written", func(f *os.File) error {
+		return u.write(bufio.NewWriterSize(f, maxLine))
+	})
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	defer func() {
-		if err != nil {
-			os.Remove(tmp)
-		}
-	}()
-	if err := u.write(bufio.NewWriterSize(f, maxLine)); err != nil {
-		return err
-	}
-	if err := growTime(f, path); err != nil {
-		return err
-	}
-	if err := fdatasync(f); err != nil {
-		return err
-	}
-	fault.Point("mailstore.uidlist-written")
-	if err := os.Rename(tmp, path); err != nil {
-		return err
-	}
-	if err := u.setID(f); err != nil {
-		return err
-	}
-	u.version, u.damaged, u.offset = 3, false, u.id.Size
-	return syncDir(dir)
-}
-
-func (u *uidfile) setID(f *os.File) error {
-	var st unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
-		return os.NewSyscallError("fstat", err)
-	}
-	u.id = idOf(&st)
+	u.id, u.version, u.damaged, u.offset = id, 3, false, id.Size
 	return nil
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // How often a session looks without being told: watched, since notifications are hints only; and not watched, when the
-// kernel gave no watch. lookAgain is when a directory that just changed has been at rest.
+// kernel gave no watch or other hosts write. lookAgain is when a directory that just changed has been at rest.
 const (
 	pollWatched   = time.Minute
 	pollUnwatched = 5 * time.Second
@@ -64,12 +64,13 @@ func (b *Mailbox) Hints() *Hints {
 	if w == nil || b.hints != nil {
 		return b.hints
 	}
-	b.hints = w.subscribe(b.folder.path("new"), b.folder.path("cur"))
+	b.hints = w.subscribe(!b.folder.store.opts.Remote, b.folder.path("new"), b.folder.path("cur"))
 	return b.hints
 }
 
-func (w *Watcher) subscribe(dirs ...string) *Hints {
-	h := &Hints{c: make(chan struct{}, 1), watcher: w, dirs: dirs, watched: w.notify != nil}
+// subscribe watches dirs. trusted says that the kernel hears of all that changes there.
+func (w *Watcher) subscribe(trusted bool, dirs ...string) *Hints {
+	h := &Hints{c: make(chan struct{}, 1), watcher: w, dirs: dirs, watched: trusted && w.notify != nil}
 	h.C = h.c
 	w.mu.Lock()
 	defer w.mu.Unlock()

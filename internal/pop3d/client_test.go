@@ -91,7 +91,7 @@ func TestPoplib(t *testing.T) {
 	t.Parallel()
 	python, err := exec.LookPath("python3")
 	if err != nil {
-		t.Skip(err)
+		t.Skipf("needs Python, whose poplib is the client: %v", err)
 	}
 	dir := maildir(t, first, second, third)
 	host, port, _ := net.SplitHostPort(serveLogins(t, options(t, dir)))
@@ -105,7 +105,7 @@ func TestCurl(t *testing.T) {
 	t.Parallel()
 	program, err := exec.LookPath("curl")
 	if err != nil {
-		t.Skip(err)
+		t.Skipf("needs curl, which is the client: %v", err)
 	}
 	dir := maildir(t, first, second, third)
 	addr := serveLogins(t, options(t, dir))

@@ -55,7 +55,7 @@ func Open(ctx context.Context, o Options) (*Session, error) {
 		o.IdleTimeout = defaultIdleTimeout
 	}
 	lock, err := takeLock(o.Maildir)
-	if cannotWrite(err) {
+	if errors.Is(err, mailstore.ErrUnwritable) {
 		o.Log.Warn("pop3 session of %s goes without a lock: %v", o.User, err)
 		err = nil
 	}

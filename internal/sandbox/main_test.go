@@ -50,7 +50,7 @@ const (
 func needRoot(t *testing.T) {
 	t.Helper()
 	if os.Getuid() != 0 {
-		t.Skip("needs root, to act as several users")
+		t.Skip("this test acts as several users, which only root can")
 	}
 }
 

@@ -17,8 +17,7 @@ func Engines() map[string]Engine { return map[string]Engine{"imap": serveIMAP, "
 
 func serveIMAP(_ context.Context, r *Request) (Serve, error) {
 	o := imapd.Options{
-		Store: r.Store, User: r.User, Tag: r.Tag, Host: r.Settings.Host, TLS: r.TLS,
-		MessageSize: r.Settings.MessageSize, IdleTimeout: r.Settings.IMAPIdle, Log: r.Log,
+		Store: r.Store, Tag: r.Tag, MessageSize: r.Settings.MessageSize, IdleTimeout: r.Settings.IMAPIdle, Log: r.Log,
 	}
 	for _, f := range r.Settings.Folders {
 		o.Folders = append(o.Folders, imapd.SpecialFolder{Attr: imap.MailboxAttr(`\` + f.Attr), Name: f.Name})
@@ -28,7 +27,7 @@ func serveIMAP(_ context.Context, r *Request) (Serve, error) {
 
 func servePOP3(ctx context.Context, r *Request) (Serve, error) {
 	s, err := pop3d.Open(ctx, pop3d.Options{
-		Store: r.Store, Maildir: r.Maildir, Host: r.Settings.Host, User: r.User, IdleTimeout: r.Settings.POP3Idle, Log: r.Log,
+		Store: r.Store, Maildir: r.Maildir, User: r.User, IdleTimeout: r.Settings.POP3Idle, Log: r.Log,
 	})
 	if errors.Is(err, pop3d.ErrInUse) {
 		return nil, auth.ErrInUse

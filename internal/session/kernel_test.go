@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"postrider/internal/auth"
+	"postrider/internal/sockettest"
 )
 
 // The uids of these tests, which need no entry anywhere.
@@ -152,7 +153,7 @@ func (h *host) login(name string) *login {
 	if _, done, u, err := x.Step(nil); !done || err != nil || u.Name != name {
 		h.t.Fatalf("login of %s: %v, %+v, %v", name, done, u, err)
 	}
-	ours, theirs := pair(h.t)
+	ours, theirs := sockettest.Pair(h.t)
 	file, err := theirs.File()
 	h.check(err)
 	defer file.Close()
@@ -341,7 +342,7 @@ func lives(pid int) bool {
 func TestStoppedProcess(t *testing.T) {
 	t.Parallel()
 	if os.Getuid() != 0 {
-		t.Skip("needs root, to act as several users")
+		t.Skip("this test acts as several users, which only root can")
 	}
 	h := newHost(t, "")
 	alice := h.login("alice")

@@ -15,11 +15,10 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"postrider/internal/auth"
 	"postrider/internal/logline"
 	"postrider/internal/session/handover"
+	"postrider/internal/sockettest"
 )
 
 const patience = 20 * time.Second
@@ -75,7 +74,7 @@ func echo(_ context.Context, r *Request) (Serve, error) {
 	}
 	return func(ctx context.Context, conn net.Conn) string {
 		defer context.AfterFunc(ctx, func() { conn.SetReadDeadline(time.Unix(1, 0)) })()
-		fmt.Fprintf(conn, "%s %s %p\n", r.User, r.Settings.Host, r.Store)
+		fmt.Fprintf(conn, "%s %d %p\n", r.User, r.Settings.MessageSize, r.Store)
 		lines := bufio.NewScanner(conn)
 		for lines.Scan() {
 			if lines.Text() == "panic" {
@@ -92,7 +91,7 @@ func echo(_ context.Context, r *Request) (Serve, error) {
 
 func newRig(t *testing.T, confine func([]string) error) *rig {
 	t.Helper()
-	ours, theirs := pair(t)
+	ours, theirs := sockettest.Pair(t)
 	r := &rig{t: t, authd: auth.NewConn(ours), log: &logBuffer{}, root: filepath.Join(t.TempDir(), "mail"), done: make(chan error, 1),
 		opening: make(chan struct{}), ready: make(chan struct{})}
 	if err := os.Mkdir(r.root, 0o700); err != nil {
@@ -110,29 +109,9 @@ func newRig(t *testing.T, confine func([]string) error) *rig {
 
 func free([]string) error { return nil }
 
-func pair(t *testing.T) (a, b *net.UnixConn) {
-	t.Helper()
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var ends [2]*net.UnixConn
-	for i, fd := range fds {
-		f := os.NewFile(uintptr(fd), "pair")
-		c, err := net.FileConn(f)
-		f.Close()
-		if err != nil {
-			t.Fatal(err)
-		}
-		ends[i] = c.(*net.UnixConn)
-		t.Cleanup(func() { c.Close() })
-	}
-	return ends[0], ends[1]
-}
-
-func (r *rig) hello(host string) {
+func (r *rig) hello(size int64) {
 	r.t.Helper()
-	h := handover.Hello{Host: host, Roots: []string{r.root}}
+	h := handover.Hello{MessageSize: size, Roots: []string{r.root}}
 	if err := r.authd.WriteLine(h.Line(), nil); err != nil {
 		r.t.Fatal(err)
 	}
@@ -147,7 +126,7 @@ func (r *rig) open(name string) (client *bufio.ReadWriter, close func(), answer 
 
 func (r *rig) openAt(s handover.Session) (client *bufio.ReadWriter, close func(), answer handover.Answer) {
 	r.t.Helper()
-	ours, theirs := pair(r.t)
+	ours, theirs := sockettest.Pair(r.t)
 	file, err := theirs.File()
 	if err != nil {
 		r.t.Fatal(err)
@@ -209,18 +188,18 @@ func say(t *testing.T, c *bufio.ReadWriter, text string) string {
 func TestSessions(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, free)
-	r.hello("one.example")
+	r.hello(1)
 	a, closeA, answer := r.open("alice")
 	if answer.Verb != auth.OK {
 		t.Fatalf("answer %+v", answer)
 	}
 	first := say(t, a, "")
-	if !strings.HasPrefix(first, "alice one.example 0x") {
+	if !strings.HasPrefix(first, "alice 1 0x") {
 		t.Errorf("alice hears %q", first)
 	}
-	r.hello("two.example")
+	r.hello(2)
 	b, closeB, _ := r.open("alice")
-	if got, want := say(t, b, ""), strings.Replace(first, "one", "two", 1); got != want {
+	if got, want := say(t, b, ""), strings.Replace(first, " 1 ", " 2 ", 1); got != want {
 		t.Errorf("a second session hears %q, want %q: another store, or old settings", got, want)
 	}
 	c, closeC, _ := r.open("bob")
@@ -265,7 +244,7 @@ func TestSessions(t *testing.T) {
 func TestFirstUse(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, free)
-	r.hello("x.example")
+	r.hello(1)
 	home := filepath.Join(r.root, "d", "alice")
 	if _, _, answer := r.open("alice"); answer.Verb != auth.OK {
 		t.Fatalf("answer %+v", answer)
@@ -296,7 +275,7 @@ func TestFirstUse(t *testing.T) {
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, free)
-	r.hello("x.example")
+	r.hello(1)
 	a, _, _ := r.open("alice")
 	say(t, a, "")
 	b, closeB, _ := r.open("bob")
@@ -325,9 +304,9 @@ func TestFaults(t *testing.T) {
 func TestFaultAtOpening(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, free)
-	r.hello("x.example")
+	r.hello(1)
 	home := filepath.Join(r.root, "faulty")
-	ours, theirs := pair(t)
+	ours, theirs := sockettest.Pair(t)
 	file, _ := theirs.File()
 	theirs.Close()
 	r.authd.WriteLine(handover.Session{Number: 1, ID: "x", Service: "imap", User: "faulty", Home: home, Maildir: home}.Line(), file)
@@ -348,7 +327,7 @@ func TestFaultAtOpening(t *testing.T) {
 func TestSIGTERM(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, free)
-	r.hello("x.example")
+	r.hello(1)
 	a, _, _ := r.open("alice")
 	say(t, a, "")
 	r.stop()
@@ -367,7 +346,7 @@ func TestMissingRoot(t *testing.T) {
 	if err := os.Remove(r.root); err != nil {
 		t.Fatal(err)
 	}
-	r.hello("x.example")
+	r.hello(1)
 	if _, _, answer := r.open("broken"); answer.Verb != auth.Later {
 		t.Errorf("answer %+v", answer)
 	}
@@ -384,7 +363,7 @@ func TestMissingRoot(t *testing.T) {
 func TestReplacedRoot(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, free)
-	r.hello("x.example")
+	r.hello(1)
 	if _, _, answer := r.open("broken"); answer.Verb != auth.Later {
 		t.Errorf("answer %+v", answer)
 	}
@@ -415,8 +394,8 @@ func TestReplacedRoot(t *testing.T) {
 func TestUnansweredIsNotServed(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, free)
-	r.hello("x.example")
-	ours, theirs := pair(t)
+	r.hello(1)
+	ours, theirs := sockettest.Pair(t)
 	file, err := theirs.File()
 	if err != nil {
 		t.Fatal(err)
@@ -437,7 +416,7 @@ func TestUnansweredIsNotServed(t *testing.T) {
 
 func TestBadDialogue(t *testing.T) {
 	t.Parallel()
-	hello := string(handover.Hello{Host: "x", Roots: []string{"/"}}.Line().Append(nil))
+	hello := string(handover.Hello{Roots: []string{"/"}}.Line().Append(nil))
 	session := string(handover.Session{ID: "x", Service: "imap", User: "a", Home: "/a", Maildir: "/a"}.Line().Append(nil))
 	for name, text := range map[string]string{
 		"no hello": session, "other version": strings.Replace(hello, "version=1", "version=2", 1), "no roots": strings.Replace(hello, " root=/", "", 1),
@@ -450,7 +429,7 @@ func TestBadDialogue(t *testing.T) {
 		}
 	}
 	r := newRig(t, func([]string) error { return errors.New("no sandbox") })
-	r.hello("x.example")
+	r.hello(1)
 	if err := r.ended(); err == nil {
 		t.Error("it serves without its confinement")
 	}

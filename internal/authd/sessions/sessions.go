@@ -50,10 +50,9 @@ type Settings struct {
 
 // Login is a connection to hand over, and whose it is.
 type Login struct {
-	User          auth.User
-	Service       string // imap, pop3
-	Remote, Local string // addresses of the client and where it connected to; empty if unknown
-	Session       auth.Session
+	User    auth.User
+	Service string // imap, pop3
+	Session auth.Session
 }
 
 // Bounds that no configuration changes.
@@ -110,7 +109,7 @@ type key struct {
 // hello is what the process of a key is told.
 func (s *Settings) hello(k key) handover.Hello {
 	c := s.Config
-	h := handover.Hello{Host: c.Hostname, Roots: []string{k.root}, Log: c.LogFormat, Remote: c.RemoteMail, MessageSize: int64(c.MessageSize),
+	h := handover.Hello{Roots: []string{k.root}, Log: c.LogFormat, Remote: c.RemoteMail, MessageSize: int64(c.MessageSize),
 		IMAPIdle: c.IMAPD.IdleTimeout.D(), POP3Idle: c.POP3D.IdleTimeout.D()}
 	if k.extra != "" {
 		h.Roots = append(h.Roots, k.extra)
@@ -135,8 +134,8 @@ func (m *Manager) Open(ctx context.Context, l Login, file *os.File) (pid int, er
 	k := key{uid: u.UID, gid: u.GID}
 	k.root, k.extra = m.settings.Load().Config.Roots(u.Home, maildir)
 	request := handover.Session{
-		ID: l.Session.ID, Service: l.Service, User: u.Name, Home: u.Home, Maildir: maildir, Quota: u.Quota,
-		Remote: l.Remote, Local: l.Local, TLS: l.Session.TLS, Tag: l.Session.Tag,
+		ID: l.Session.ID, Service: l.Service, User: u.Name, Home: u.Home, Maildir: maildir,
+		Tag: l.Session.Tag,
 	}
 	ctx, cancel := context.WithTimeout(ctx, m.times.open)
 	defer cancel()

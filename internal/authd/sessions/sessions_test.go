@@ -14,12 +14,11 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"postrider/internal/auth"
 	"postrider/internal/config"
 	"postrider/internal/sandbox"
 	"postrider/internal/session/handover"
+	"postrider/internal/sockettest"
 )
 
 const patience = 20 * time.Second
@@ -70,7 +69,7 @@ func (s *starter) Start(_ context.Context, uid, gid uint32) (Process, error) {
 	if s.err != nil {
 		return nil, s.err
 	}
-	a, b := pair(s.t)
+	a, b := sockettest.Pair(s.t)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	w := &worker{Conn: auth.NewConn(b), manager: a, uid: uid, gid: gid, pid: 100 + len(s.workers), done: make(chan struct{}), killed: make(chan struct{})}
@@ -83,26 +82,6 @@ func (s *starter) started() []*worker {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]*worker(nil), s.workers...)
-}
-
-func pair(t *testing.T) (a, b *net.UnixConn) {
-	t.Helper()
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var ends [2]*net.UnixConn
-	for i, fd := range fds {
-		f := os.NewFile(uintptr(fd), "pair")
-		c, err := net.FileConn(f)
-		f.Close()
-		if err != nil {
-			t.Fatal(err)
-		}
-		ends[i] = c.(*net.UnixConn)
-		t.Cleanup(func() { c.Close() })
-	}
-	return ends[0], ends[1]
 }
 
 type recorder struct {
@@ -136,7 +115,7 @@ func newRig(t *testing.T, behave func(*worker)) *rig {
 	r := &rig{t: t, s: &starter{t: t, behave: behave}, cfg: config.Default()}
 	r.Manager = New(r.s, &r.log)
 	r.times = times{start: patience, answer: patience, write: patience, open: patience, end: patience, owing: patience}
-	r.cfg.Hostname, r.cfg.MailRoot = "mail.example.org", "/srv/mail"
+	r.cfg.MailRoot = "/srv/mail"
 	r.configure(func(*config.Config) {})
 	t.Cleanup(func() {
 		r.Close()
@@ -162,7 +141,7 @@ func user(name string, uid uint32) auth.User {
 // open opens a session and returns the client's end.
 func (r *rig) open(u auth.User) (client *net.UnixConn, pid int, err error) {
 	r.t.Helper()
-	client, theirs := pair(r.t)
+	client, theirs := sockettest.Pair(r.t)
 	file, err := theirs.File()
 	if err != nil {
 		r.t.Fatal(err)
@@ -170,7 +149,7 @@ func (r *rig) open(u auth.User) (client *net.UnixConn, pid int, err error) {
 	defer file.Close()
 	defer theirs.Close()
 	client.SetDeadline(time.Now().Add(patience))
-	pid, err = r.Open(r.t.Context(), Login{User: u, Service: "imap", Remote: "192.0.2.1", Session: auth.Session{ID: "x", Tag: "a"}}, file)
+	pid, err = r.Open(r.t.Context(), Login{User: u, Service: "imap", Session: auth.Session{ID: "x", Tag: "a"}}, file)
 	return client, pid, err
 }
 
@@ -431,7 +410,7 @@ func TestStopped(t *testing.T) {
 	defer cancel()
 	for range cap(failures) {
 		go func() {
-			_, theirs := pair(t)
+			_, theirs := sockettest.Pair(t)
 			file, err := theirs.File()
 			if err != nil {
 				failures <- err

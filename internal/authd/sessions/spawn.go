@@ -3,7 +3,6 @@ package sessions
 import (
 	"context"
 	"net"
-	"syscall"
 	"time"
 
 	"postrider/internal/sandbox"
@@ -24,18 +23,14 @@ func (s Spawned) Start(ctx context.Context, uid, gid uint32) (Process, error) {
 	return spawned{w}, nil
 }
 
-type spawned struct{ worker *sandbox.Worker }
+type spawned struct{ *sandbox.Worker }
 
-func (p spawned) Conn() *net.UnixConn   { return p.worker.Conn }
-func (p spawned) PID() int              { return p.worker.PID }
-func (p spawned) Done() <-chan struct{} { return p.worker.Done() }
-
-// Status says how the process ended.
-func (p spawned) Status() syscall.WaitStatus { return p.worker.Status() }
+func (p spawned) Conn() *net.UnixConn { return p.Worker.Conn }
+func (p spawned) PID() int            { return p.Worker.PID }
 
 // Kill ends the process by force.
 func (p spawned) Kill() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	p.worker.Kill(ctx) // where that fails, the limit per uid holds
+	p.Worker.Kill(ctx) // where that fails, the limit per uid holds
 }

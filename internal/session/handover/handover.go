@@ -27,7 +27,6 @@ const (
 // Hello is what a process serves by. A later one replaces it for the sessions that follow, all but the roots, to which the process
 // is confined.
 type Hello struct {
-	Host        string   // what this host calls itself
 	Roots       []string // directories of the mail; homes below the first that are missing are made
 	Log         string   // log_format
 	Remote      bool     // mail lies on a filesystem where other hosts write, too
@@ -45,7 +44,7 @@ type Folder struct {
 
 // Line returns the hello line.
 func (h Hello) Line() auth.Line {
-	l := auth.NewLine(auth.Hello).With("version", Version).With("host", h.Host).With("log", h.Log).
+	l := auth.NewLine(auth.Hello).With("version", Version).With("log", h.Log).
 		With("size", strconv.FormatInt(h.MessageSize, 10)).
 		With("imapidle", seconds(h.IMAPIdle)).With("popidle", seconds(h.POP3Idle))
 	if h.Remote {
@@ -66,7 +65,7 @@ func seconds(d time.Duration) string { return strconv.FormatInt(int64(d/time.Sec
 func ParseHello(l auth.Line) (Hello, error) {
 	r := reader{line: l, verb: auth.Hello}
 	h := Hello{
-		Host: r.text("host"), Log: r.optional("log"), Remote: r.optional("remote") != "", MessageSize: r.number("size"),
+		Log: r.optional("log"), Remote: r.optional("remote") != "", MessageSize: r.number("size"),
 		IMAPIdle: time.Duration(r.number("imapidle")) * time.Second, POP3Idle: time.Duration(r.number("popidle")) * time.Second,
 	}
 	if v := r.text("version"); v != Version {
@@ -99,24 +98,13 @@ type Session struct {
 	User    string
 	Home    string
 	Maildir string
-	Quota   int64  // octets; 0 is none
-	Remote  string // address of the client; empty if unknown
-	Local   string
-	TLS     bool
 	Tag     string // of the command to be answered
 }
 
 // Line returns the session line.
 func (s Session) Line() auth.Line {
 	l := auth.NewLine(auth.Begin).With("id", number(s.Number)).With("session", s.ID).With("service", s.Service).
-		With("name", s.User).With("home", s.Home).With("maildir", s.Maildir).
-		With("rip", s.Remote).With("lip", s.Local)
-	if s.Quota != 0 {
-		l = l.With("quota", strconv.FormatInt(s.Quota, 10))
-	}
-	if s.TLS {
-		l = l.With("tls", "1")
-	}
+		With("name", s.User).With("home", s.Home).With("maildir", s.Maildir)
 	if s.Tag != "" {
 		l = l.With("tag", s.Tag)
 	}
@@ -127,15 +115,11 @@ func (s Session) Line() auth.Line {
 func ParseSession(l auth.Line) (Session, error) {
 	r := reader{line: l, verb: auth.Begin}
 	s := Session{
-		ID: r.text("session"), Service: r.text("service"), User: r.text("name"), Home: r.text("home"), Maildir: r.text("maildir"),
-		Remote: r.optional("rip"), Local: r.optional("lip"), TLS: r.optional("tls") != "", Tag: r.optional("tag"),
+		Number: uint64(r.number("id")), ID: r.text("session"), Service: r.text("service"), User: r.text("name"),
+		Home: r.text("home"), Maildir: r.text("maildir"), Tag: r.optional("tag"),
 	}
 	r.path(s.Home)
 	r.path(s.Maildir)
-	if r.optional("quota") != "" {
-		s.Quota = r.number("quota")
-	}
-	s.Number = uint64(r.number("id"))
 	return s, r.err
 }
 

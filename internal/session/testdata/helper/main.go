@@ -71,7 +71,7 @@ func serve(path, setup string) error {
 		return err
 	}
 	cfg := config.Default()
-	cfg.Hostname, cfg.MailRoot, cfg.SingleUID = "mail.example.org", s.MailRoot, s.Single
+	cfg.MailRoot, cfg.SingleUID = s.MailRoot, s.Single
 	limits := sandbox.Limits{FirstUID: 1000, SingleUID: s.Single, Workers: 20, PerUID: 10}
 	spawner, err := sandbox.StartSpawner(context.Background(), limits)
 	if err != nil {

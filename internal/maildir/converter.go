@@ -1,0 +1,66 @@
+package maildir
+
+import (
+	"bytes"
+	"strconv"
+)
+
+// Converter turns wire form into LF line ends and counts both sizes. The zero value is ready.
+type Converter struct {
+	size, wire int64 // octets as stored, and as a client is served
+	cr         bool  // a CR is kept back
+	last       byte  // last octet stored
+}
+
+// Convert appends what src becomes to dst: at most one octet more than src has.
+func (c *Converter) Convert(dst, src []byte) []byte {
+	start := len(dst)
+	for len(src) > 0 {
+		end := bytes.IndexByte(src, '\n')
+		line, rest := src, []byte(nil)
+		if end >= 0 {
+			line, rest = src[:end], src[end+1:]
+		}
+		if c.cr && len(line) > 0 {
+			dst, c.cr, c.last = append(dst, '\r'), false, '\r'
+		}
+		if n := len(line); n > 0 {
+			if line[n-1] == '\r' {
+				c.cr = true
+				line = line[:n-1]
+			}
+			if len(line) > 0 {
+				dst, c.last = append(dst, line...), line[len(line)-1]
+			}
+		}
+		if end >= 0 {
+			if c.last != '\r' {
+				c.wire++
+			}
+			dst, c.cr, c.last = append(dst, '\n'), false, '\n'
+		}
+		src = rest
+	}
+	c.count(len(dst) - start)
+	return dst
+}
+
+// End appends a CR that nothing followed.
+func (c *Converter) End(dst []byte) []byte {
+	if c.cr {
+		c.cr = false
+		c.count(1)
+		dst = append(dst, '\r')
+	}
+	return dst
+}
+
+// Sizes are the fields of a file name that tell both sizes, as Dovecot writes them: ",S=12,W=14".
+func (c *Converter) Sizes() string {
+	return ",S=" + strconv.FormatInt(c.size, 10) + ",W=" + strconv.FormatInt(c.wire, 10)
+}
+
+func (c *Converter) count(n int) {
+	c.size += int64(n)
+	c.wire += int64(n)
+}
