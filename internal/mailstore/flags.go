@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"slices"
 )
@@ -22,15 +23,23 @@ const (
 // there, as they are now. What it did before an error stays done. Nothing is synced: flags are not promised to survive a
 // power cut, as in Dovecot.
 func (b *Mailbox) StoreFlags(ctx context.Context, msgs []*Message, op FlagOp, flags Flags, keywords []string) ([]*Message, error) {
+	now, _, err := b.StoreUnchanged(ctx, msgs, math.MaxUint64, op, flags, keywords)
+	return now, err
+}
+
+// StoreUnchanged is StoreFlags for those messages whose mod-sequence is at most since (RFC 7162 §3.1.3); modified are the others, which
+// stay as they are.
+func (b *Mailbox) StoreUnchanged(ctx context.Context, msgs []*Message, since uint64, op FlagOp, flags Flags, keywords []string) (now, modified []*Message, err error) {
 	if b.readOnly {
-		return nil, ErrReadOnly
+		return nil, nil, ErrReadOnly
 	}
 	var set Keywords
-	err := b.change(ctx, func(lock *folderLock) (err error) {
+	err = b.change(ctx, func(lock *folderLock) (err error) {
 		if set, err = b.folder.letters(ctx, keywords, op != RemoveFlags); err != nil {
 			return err
 		}
 		named := b.folder.keywords.named()
+		msgs, modified = b.folder.unchangedSince(msgs, since)
 		return b.folder.eachFile(lock, msgs, func(path, name string) (string, error) {
 			f, k := parseInfo(name)
 			switch op {
@@ -48,7 +57,22 @@ func (b *Mailbox) StoreFlags(ctx context.Context, msgs []*Message, op FlagOp, fl
 			return to, os.Rename(path, b.folder.path("cur/"+to))
 		})
 	})
-	return b.update(msgs), storeError("store flags", err)
+	return b.update(msgs), b.update(modified), storeError("store flags", err)
+}
+
+// unchangedSince divides messages by their mod-sequence.
+func (f *folder) unchangedSince(msgs []*Message, since uint64) (unchanged, modified []*Message) {
+	if f.modSeq <= since {
+		return msgs, nil
+	}
+	for _, m := range msgs {
+		if now := f.state.find(m.UID); now != nil && now.ModSeq > since {
+			modified = append(modified, m)
+		} else {
+			unchanged = append(unchanged, m)
+		}
+	}
+	return unchanged, modified
 }
 
 // Expunge removes messages. The view still has them until the next Sync.

@@ -31,6 +31,9 @@ type folder struct {
 	gone               map[uint32]bool // in the uidlist, but the file is gone: its name gets another UID if it comes back
 	keywords           KeywordNames
 	keywordsID         fileID
+	modSeq             uint64     // the largest that was given
+	vanished           []vanished // the last that went, in order
+	vanishedAll        uint64     // all that went later are in vanished
 }
 
 func (f *folder) path(name string) string { return f.dir + "/" + name }
@@ -109,7 +112,7 @@ func (f *folder) publish() {
 	if f.state != nil {
 		old = f.state.Messages
 	}
-	messages := make([]*Message, 0, len(f.cur)+len(f.new))
+	messages, modSeq := make([]*Message, 0, len(f.cur)+len(f.new)), f.nextModSeq()
 	for _, r := range f.list.records {
 		if !f.counts(r) {
 			continue
@@ -125,14 +128,15 @@ func (f *folder) publish() {
 			old = old[1:]
 		}
 		if len(old) == 0 || old[0].UID != r.uid {
-			messages = append(messages, newMessage(r.uid, name, r.keys, !inCur))
+			messages = append(messages, newMessage(r.uid, name, r.keys, !inCur, modSeq))
 			continue
 		}
-		messages = append(messages, old[0].named(name, !inCur))
+		messages = append(messages, old[0].named(name, !inCur, modSeq))
 	}
 	f.dirty = false
-	f.state = &State{UIDValidity: f.list.validity, UIDNext: f.list.next, GUID: f.list.guid, Messages: messages,
-		Keywords: f.keywords}
+	f.number(messages, modSeq)
+	f.state = &State{UIDValidity: f.list.validity, UIDNext: f.list.next, ModSeq: f.modSeq, GUID: f.list.guid, Messages: messages,
+		Keywords: f.keywords, vanished: f.vanished, vanishedAll: f.vanishedAll}
 	f.restamp()
 }
 

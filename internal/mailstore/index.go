@@ -11,11 +11,15 @@ type Index interface {
 type State struct {
 	UIDValidity uint32
 	UIDNext     uint32
+	ModSeq      uint64 // the largest that was given: HIGHESTMODSEQ
 	GUID        string // of the mailbox
 	Messages    []*Message
 	Keywords    KeywordNames
 	List        fileID // the uidlist
 	New, Cur    Stamp  // the directories when listed
+
+	vanished    []vanished // the last that went, in order
+	vanishedAll uint64     // all that went after it are in vanished
 }
 
 // restore takes the state from the index, if the files are as it says.

@@ -67,6 +67,9 @@ func (b *Mailbox) UIDValidity() uint32 { return b.state.UIDValidity }
 // UIDNext is larger than the UID of every message in the view.
 func (b *Mailbox) UIDNext() uint32 { return b.state.UIDNext }
 
+// HighestModSeq is the largest mod-sequence that the folder has given; it grows also when messages go.
+func (b *Mailbox) HighestModSeq() uint64 { return b.state.ModSeq }
+
 // Messages is the view: message i has the sequence number i+1. It is not to be changed, and stays as it is.
 func (b *Mailbox) Messages() []*Message { return b.view }
 

@@ -37,6 +37,7 @@ type Message struct {
 	UID      uint32
 	Flags    Flags
 	Keywords Keywords
+	ModSeq   uint64 // grows with each change of flags or keywords (RFC 7162)
 
 	name  string // of the file
 	inNew bool
@@ -51,21 +52,35 @@ type Info struct {
 	Date time.Time // of arrival: the file's mtime, as Dovecot has it
 }
 
-func newMessage(uid uint32, name, keys string, inNew bool) *Message {
-	m := &Message{UID: uid, name: name, keys: keys, inNew: inNew}
+func newMessage(uid uint32, name, keys string, inNew bool, modSeq uint64) *Message {
+	m := &Message{UID: uid, name: name, keys: keys, inNew: inNew, ModSeq: modSeq}
 	m.Flags, m.Keywords = parseInfo(name)
 	return m
 }
 
-// named is the message under another name.
-func (m *Message) named(name string, inNew bool) *Message {
+// named is the message under another name, with the larger mod-sequence if it has other flags by that.
+func (m *Message) named(name string, inNew bool, modSeq uint64) *Message {
 	if m.name == name && m.inNew == inNew {
 		return m
 	}
-	n := newMessage(m.UID, name, m.keys, inNew)
+	n := newMessage(m.UID, name, m.keys, inNew, modSeq)
+	if n.Flags == m.Flags && n.Keywords == m.Keywords {
+		n.ModSeq = m.ModSeq
+	}
 	n.info.Store(m.info.Load())
 	return n
 }
+
+// Known is what was already found out about the message.
+func (m *Message) Known() (Info, bool) {
+	if i := m.info.Load(); i != nil {
+		return *i, true
+	}
+	return Info{}, false
+}
+
+// Know takes what a caller found out who has read the message's file anyway.
+func (m *Message) Know(i Info) { m.info.Store(&i) }
 
 // Base is the part of the file name that stays.
 func (m *Message) Base() string { return baseOf(m.name) }
