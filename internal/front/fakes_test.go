@@ -333,15 +333,21 @@ func (c *client) send(text string) {
 	}
 }
 
+// line reads a line, without its end.
+func (c *client) line() string {
+	c.Helper()
+	line, err := c.in.ReadString('\n')
+	if err != nil {
+		c.Fatalf("read: %v after %q", err, line)
+	}
+	return strings.TrimSuffix(line, "\r\n")
+}
+
 // expect reads lines; a pattern that ends in "*" wants the line to begin so.
 func (c *client) expect(patterns ...string) {
 	c.Helper()
 	for _, p := range patterns {
-		line, err := c.in.ReadString('\n')
-		if err != nil {
-			c.Fatalf("%q instead of %q: %v", line, p, err)
-		}
-		line = strings.TrimSuffix(line, "\r\n")
+		line := c.line()
 		if begin, open := strings.CutSuffix(p, "*"); open && !strings.HasPrefix(line, begin) || !open && line != p {
 			c.Fatalf("%q instead of %q", line, p)
 		}

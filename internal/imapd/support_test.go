@@ -1,0 +1,97 @@
+package imapd
+
+import (
+	"bufio"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"postrider/internal/imap/support"
+)
+
+// TestSupportTable keeps docs/imap-support.txt true: what is announced after the login is what the table calls whole.
+func TestSupportTable(t *testing.T) {
+	t.Parallel()
+	rows, err := support.Load(support.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var announced []string
+	for _, line := range newServer(t).connect().ok("CAPABILITY") {
+		list, _ := strings.CutPrefix(line, "* CAPABILITY ")
+		for _, name := range strings.Fields(list) {
+			announced = append(announced, support.Name(name, rows))
+		}
+	}
+	whole, others := support.Whole(rows)
+	for _, name := range announced {
+		if _, ok := whole[name]; !ok {
+			t.Errorf("%s is announced, and in the table it is not whole, or not there", name)
+		}
+	}
+	for name, row := range whole {
+		if !row.Before && !slices.Contains(announced, name) {
+			t.Errorf("line %d: %s is whole and not announced", row.Line, name)
+		}
+	}
+	for name, row := range others {
+		if row.Before {
+			t.Errorf("line %d: before the login %s is announced, so it must be whole", row.Line, name)
+		}
+	}
+}
+
+// TestSupportTests: every test that the table names is there.
+func TestSupportTests(t *testing.T) {
+	t.Parallel()
+	rows, err := support.Load(support.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := testsBelow(t, "..")
+	for _, row := range rows {
+		for _, name := range row.Tests {
+			if !tests[name] {
+				t.Errorf("line %d: there is no test %s", row.Line, name)
+			}
+		}
+	}
+}
+
+var testFunc = regexp.MustCompile(`^func ((?:Test|Fuzz)\w+)\(`)
+
+// testsBelow finds the tests of all packages in a directory: "imapd.TestLogin".
+func testsBelow(t *testing.T, root string) map[string]bool {
+	t.Helper()
+	tests := make(map[string]bool)
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		pkg, err := filepath.Rel(root, filepath.Dir(path))
+		if err != nil {
+			return err
+		}
+		lines := bufio.NewScanner(f)
+		lines.Buffer(nil, 1<<20)
+		for lines.Scan() {
+			if m := testFunc.FindStringSubmatch(lines.Text()); m != nil {
+				tests[pkg+"."+m[1]] = true
+			}
+		}
+		return lines.Err()
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tests
+}
