@@ -247,7 +247,11 @@ func (p *parser) mailboxName(wire string) string {
 	if p.err != nil {
 		return ""
 	}
-	name, err := DecodeMailbox(wire)
+	decode := DecodeMailbox
+	if p.r.UTF8 {
+		decode = checkMailbox
+	}
+	name, err := decode(wire)
 	if err != nil {
 		p.refuse(NO, CodeCannot, err.Error())
 	}

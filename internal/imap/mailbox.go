@@ -20,6 +20,11 @@ func DecodeMailbox(wire string) (string, error) {
 			return "", errMailbox
 		}
 	}
+	return checkMailbox(name)
+}
+
+// checkMailbox takes a name in UTF-8, in which "&" is a character as any other (RFC 6855 §3, 9051 §5.1).
+func checkMailbox(name string) (string, error) {
 	if !utf8.ValidString(name) || strings.ContainsFunc(name, isControl) {
 		return "", errMailbox
 	}

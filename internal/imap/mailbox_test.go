@@ -14,7 +14,7 @@ func TestMailboxNames(t *testing.T) {
 		{"~peter/mail/台北/日本語", "~peter/mail/&U,BTFw-/&ZeVnLIqe-"}, {"&", "&-"}, {"😀", "&2D3eAA-"}, {"a ü", "a &APw-"},
 	}
 	for _, test := range tests {
-		if got := string(appendMailbox(nil, test.name)); got != string(appendAString(nil, test.wire)) {
+		if got := string(new(Writer).appendMailbox(nil, test.name)); got != string(appendAString(nil, test.wire)) {
 			t.Errorf("appendMailbox(%q) = %q, want %q", test.name, got, test.wire)
 		}
 		if got, err := DecodeMailbox(test.wire); err != nil || got != test.name {
@@ -47,4 +47,32 @@ func FuzzMailbox(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestUTF8Mailbox: after ENABLE UTF8=ACCEPT a name is what it is on the wire.
+func TestUTF8Mailbox(t *testing.T) {
+	t.Parallel()
+	w := &Writer{UTF8: true}
+	for name, wire := range map[string]string{
+		"a&b":            "a&b",
+		"Gr&APYA3w-e":    "Gr&APYA3w-e",
+		"Größe \"x\" \\": `"Größe \"x\" \\"`,
+		"a b":            `"a b"`,
+		"NIL":            `"NIL"`,
+	} {
+		if got := string(w.appendMailbox(nil, name)); got != wire {
+			t.Errorf("%q is written %q, want %q", name, got, wire)
+		}
+		r, _ := newTestReader("t1 DELETE " + wire + "\r\nt2 DELETE \"a\x01b\"\r\nt3 DELETE \"inBox\"\r\n")
+		r.UTF8 = true
+		if req, err := r.Next(); err != nil || req.Command.(*Delete).Mailbox != name {
+			t.Errorf("%q is read as %+v, %v", wire, req, err)
+		}
+		if req, err := r.Next(); err == nil {
+			t.Errorf("a control character is let through: %+v", req)
+		}
+		if req, err := r.Next(); err != nil || req.Command.(*Delete).Mailbox != "INBOX" {
+			t.Errorf("%+v, %v", req, err)
+		}
+	}
 }

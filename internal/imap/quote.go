@@ -24,6 +24,10 @@ func appendString[T string | []byte](b []byte, s T) []byte {
 		replaceNULs(b[start:])
 		return b
 	}
+	return appendQuoted(b, s)
+}
+
+func appendQuoted[T string | []byte](b []byte, s T) []byte {
 	b = append(b, '"')
 	for i := range len(s) {
 		if s[i] == '"' || s[i] == '\\' {
@@ -59,9 +63,15 @@ func appendAString(b []byte, s string) []byte {
 	return append(b, s...)
 }
 
-// appendMailbox appends a mailbox name, given in UTF-8, in modified UTF-7.
-func appendMailbox(b []byte, name string) []byte {
-	return appendAString(b, mutf7.Encode(name))
+// appendMailbox appends a mailbox name, given in UTF-8: in modified UTF-7, or quoted as it is (RFC 6855 §3).
+func (w *Writer) appendMailbox(b []byte, name string) []byte {
+	switch {
+	case !w.UTF8:
+		return appendAString(b, mutf7.Encode(name))
+	case isASCII(name):
+		return appendAString(b, name)
+	}
+	return appendQuoted(b, name)
 }
 
 // appendFlags appends a parenthesized list. A keyword that cannot be an atom, as other programs may have left in a mailbox,

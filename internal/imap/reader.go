@@ -42,6 +42,7 @@ const lookBack = 32
 type Reader struct {
 	State  State  // set by the session when it changes
 	Limits Limits // may be changed between commands
+	UTF8   bool   // the client enabled UTF8=ACCEPT or IMAP4rev2: mailbox names are UTF-8, none is modified UTF-7
 
 	src io.Reader
 	out Output

@@ -131,7 +131,7 @@ func (w *Writer) List(l *ListData) {
 		b = append(b, attr...)
 	}
 	b = append(appendDelimiter(append(b, ") "...), l.Delimiter), ' ')
-	b = appendMailbox(b, l.Mailbox)
+	b = w.appendMailbox(b, l.Mailbox)
 	if l.Subscribed {
 		b = append(b, ` ("CHILDINFO" ("SUBSCRIBED"))`...)
 	}
@@ -216,7 +216,7 @@ func (d *StatusData) value(item StatusItems) uint64 {
 
 // Status writes the items of STATUS that were asked for.
 func (w *Writer) Status(mailbox string, items StatusItems, data *StatusData) {
-	b := appendMailbox(append(w.buf, "* STATUS "...), mailbox)
+	b := w.appendMailbox(append(w.buf, "* STATUS "...), mailbox)
 	b = append(b, " ("...)
 	start := len(b)
 	for _, s := range statusNames {

@@ -189,7 +189,7 @@ func TestRoundTrip(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"INBOX", "a/b c", "R&D", "日本語", `\"`, "[x]", "%", "nil"} {
-		b := appendMailbox([]byte("t1 SELECT "), name)
+		b := new(Writer).appendMailbox([]byte("t1 SELECT "), name)
 		r, _ := newTestReader(string(b) + "\r\n")
 		req, err := r.Next()
 		if err != nil || req.Command.(*Select).Mailbox != name {

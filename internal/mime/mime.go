@@ -1,7 +1,7 @@
 // Package mime reads a message as an IMAP server needs it: one pass over its octets gives the tree of its parts with
 // their places in the file, their sizes as if every line ended in CRLF, and the header fields of which ENVELOPE and
 // BODYSTRUCTURE are made (RFC 3501 §7.4.2). Answers are those of Dovecot 2.3, so that clients which change servers
-// find their caches valid.
+// find their caches valid. It also undoes transfer encodings and encoded words.
 //
 // It trusts nothing: any sequence of octets is a message, at worst one part of text/plain. Depth, number of parts, kept
 // header octets and addresses are bounded; what is beyond a bound is text of the part that holds it.

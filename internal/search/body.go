@@ -53,7 +53,7 @@ var lineEnd = []byte{'\n'}
 func (r *reader) matchHeader(p *mime.Part) (bool, error) {
 	h := r.fields(p.Header.Start.Off, p.Header.End.Off)
 	for h.next() {
-		if h.begins && r.text.read(h.intro) || r.text.read(decodeWords(r.decoded[:0], h.value)) {
+		if h.begins && r.text.read(h.intro) || r.text.read(mime.DecodeWords(r.decoded[:0], h.value)) {
 			return true, nil
 		}
 		if !h.more && r.text.read(lineEnd) {
@@ -64,12 +64,12 @@ func (r *reader) matchHeader(p *mime.Part) (bool, error) {
 }
 
 func (r *reader) matchBody(p *mime.Part) (bool, error) {
-	decoder, ok := newTransferDecoder(p.Encoding)
+	decoder, ok := mime.NewTransferDecoder(p.Encoding)
 	if !ok {
 		return false, nil
 	}
 	read := r.text.read
-	if charset, known := findCharset(charsetOf(p)); known && charset != nil {
+	if charset, known := mime.Charset(charsetOf(p)); known && charset != nil {
 		c := newRecoder(charset, r.recoded)
 		read = func(b []byte) bool { return c.read(b, &r.text) }
 	}
@@ -82,15 +82,12 @@ func (r *reader) matchBody(p *mime.Part) (bool, error) {
 			return false, fmt.Errorf("search message: %w", err)
 		}
 		b = b[:min(int64(len(b)), p.Body.End.Off-off)]
-		if read(decoder.decode(r.decoded[:0], b)) {
+		if read(decoder.Decode(r.decoded[:0], b)) {
 			return true, nil
 		}
 		off += int64(len(b))
 	}
-	if d, ok := decoder.(*base64Decoder); ok {
-		return read(d.flush(r.decoded[:0])), nil
-	}
-	return false, nil
+	return read(decoder.End(r.decoded[:0])), nil
 }
 
 func charsetOf(p *mime.Part) string {

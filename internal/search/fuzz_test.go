@@ -3,7 +3,6 @@ package search
 import (
 	"bytes"
 	"context"
-	"mime"
 	"strings"
 	"testing"
 )
@@ -26,46 +25,6 @@ func FuzzText(f *testing.F) {
 		}
 		if got != want {
 			t.Errorf("%q in %q, pieces of %d: %v", text, haystack, size, got)
-		}
-	})
-}
-
-// FuzzTransfer compares decoding in pieces with decoding at once.
-func FuzzTransfer(f *testing.F) {
-	f.Add([]byte("aGVsbG8gd29y\nbGQ="), uint8(5))
-	f.Add([]byte("a=3D=\nb=C3=  \n=x"), uint8(1))
-	f.Fuzz(func(t *testing.T, in []byte, size uint8) {
-		if size == 0 {
-			return
-		}
-		for _, encoding := range []string{"7bit", "base64", "quoted-printable"} {
-			whole, _ := newTransferDecoder(&encoding)
-			parts, _ := newTransferDecoder(&encoding)
-			want, got := decodeAll(whole, in, max(1, len(in))), decodeAll(parts, in, int(size))
-			if !bytes.Equal(got, want) || len(got) > len(in)+2 {
-				t.Errorf("%s of %q, pieces of %d: %q, not %q", encoding, in, size, got, want)
-			}
-		}
-	})
-}
-
-// FuzzWords decodes what the standard library encodes, and anything else to no more than it can be.
-func FuzzWords(f *testing.F) {
-	f.Add("Grüße", []byte("=?utf-8?q?a?= =?iso-8859-1?b?6Q==?= =?x"))
-	f.Add("日本語", []byte("=?utf-16?q?=D8?==?iso-2022-jp?B?GyRC?="))
-	f.Fuzz(func(t *testing.T, text string, raw []byte) {
-		if got := decodeWords(nil, raw); len(got) > 16*len(raw) {
-			t.Errorf("%q became %d octets", raw, len(got))
-		}
-		text = strings.ToValidUTF8(text, "")
-		for _, encoder := range []mime.WordEncoder{mime.QEncoding, mime.BEncoding} {
-			word := encoder.Encode("utf-8", text)
-			if !strings.HasPrefix(word, "=?") {
-				continue // it needs no encoding
-			}
-			if got := decodeWords(nil, []byte(word)); string(got) != text {
-				t.Errorf("%q: %q, not %q", word, got, text)
-			}
 		}
 	})
 }

@@ -103,7 +103,7 @@ func (r *reader) matchField(name string, n *needle) (bool, error) {
 		if h.begins {
 			r.text.begin(n)
 		}
-		if r.text.read(decodeWords(r.decoded[:0], h.value)) || h.begins && r.matchForm(name, n) {
+		if r.text.read(mime.DecodeWords(r.decoded[:0], h.value)) || h.begins && r.matchForm(name, n) {
 			return true, nil
 		}
 	}
@@ -123,7 +123,7 @@ func (r *reader) matchForm(name string, n *needle) bool {
 		return false
 	}
 	r.text.begin(n)
-	return r.text.read(decodeWords(r.decoded[:0], form))
+	return r.text.read(mime.DecodeWords(r.decoded[:0], form))
 }
 
 // compressSpace gives a value with each run of white space as one space, or nothing where that changes nothing.

@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"postrider/internal/imap"
+	"postrider/internal/mime"
 )
 
 // Message is one message as SEARCH looks at it.
@@ -52,7 +53,7 @@ type Query struct {
 // a text that are not its charset's are no error. MODSEQ is true for no message: as long as CONDSTORE is not announced, a
 // search with it is to be refused. The only error is ErrCharset.
 func New(cmd *imap.Search, lastSeq, lastUID uint32) (*Query, error) {
-	charset, ok := findCharset(cmd.Charset)
+	charset, ok := mime.Charset(cmd.Charset)
 	if !ok {
 		return nil, ErrCharset
 	}

@@ -77,50 +77,12 @@ func TestLinear(t *testing.T) {
 	}
 }
 
-func TestDecoders(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct{ encoding, in, want string }{
-		{"base64", "aGVsbG8gd29ybGQ=", "hello world"},
-		{"BASE64", "aGVs\r\nbG8g\nd2 9y*bGQ", "hello world"},
-		{"base64", "aGVsbG8=IHdvcmxk", "hello world"},
-		{"base64", "a", ""},
-		{"quoted-printable", "a=3Db =\nc=C3=A9", "a=b cé"},
-		{"quoted-printable", "soft=  \r\nbreak =", "softbreak "},
-		{"quoted-printable", "=zz =4 =4z ==41", "=zz =4 =4z =A"},
-		{"quoted-printable", "= x", "=x"},
-		{"8bit", "a=3D", "a=3D"},
-	} {
-		for size := 1; size <= len(c.in); size++ {
-			d, ok := newTransferDecoder(&c.encoding)
-			if !ok {
-				t.Fatal(c.encoding)
-			}
-			if got := decodeAll(d, []byte(c.in), size); string(got) != c.want {
-				t.Errorf("%s of %q, pieces of %d: %q, not %q", c.encoding, c.in, size, got, c.want)
-			}
-		}
-	}
-	if _, ok := newTransferDecoder(new("x-uuencode")); ok {
-		t.Error("x-uuencode is known")
-	}
-}
-
-func decodeAll(d transferDecoder, in []byte, size int) (out []byte) {
-	for piece := range pieces(in, size) {
-		out = append(out, d.decode(nil, piece)...)
-	}
-	if b, ok := d.(*base64Decoder); ok {
-		out = b.flush(out)
-	}
-	return out
-}
-
 // TestRecoder cuts text in several charsets anywhere.
 func TestRecoder(t *testing.T) {
 	t.Parallel()
 	const want = "ascii, Grüße äöü; привет; 日本語 テスト; end of it"
 	for _, name := range []string{"utf-16", "utf-16le", "gb18030", "iso-2022-jp", "shift_jis", "euc-jp", "iso-8859-15", "koi8-r", "big5"} {
-		e, known := findCharset(name)
+		e, known := mime.Charset(name)
 		if !known {
 			t.Fatal(name)
 		}
@@ -153,33 +115,6 @@ func lastForeign(s string) (string, int) {
 		start--
 	}
 	return s[start:], start
-}
-
-func TestWords(t *testing.T) {
-	t.Parallel()
-	for in, want := range map[string]string{
-		"plain":                                     "plain",
-		"=?utf-8?q?a_b=C3=A9?=":                     "a bé",
-		"=?UTF-8?B?w6k=?= =?utf-8?Q?=C3=A9?=":       "éé",
-		"x =?utf-8?q?y?= z":                         "x y z",
-		"=?utf-8?q?a?=b=?utf-8?q?c?=":               "abc",
-		"=?iso-8859-1?q?=E9?=":                      "é",
-		"=?x-none?q?abc=41?=":                       "abcA",
-		"=?utf-8*en?q?a?=":                          "a",
-		"=?utf-8?x?a?= =?utf-8?q?b":                 "=?utf-8?x?a?= =?utf-8?q?b",
-		"=?=?utf-8?q?a?=":                           "=?a",
-		"=?utf-8?q?a b?=":                           "a b",
-		"=?utf-8?b?aGVsbG8?=":                       "hello",
-		"=?utf-8?q?=4?= =?":                         "=4 =?",
-		"=?iso-2022-jp?B?GyRCRnxLXBsoQg==?=":        "日本",
-		"=?utf-8?q??=x":                             "x",
-		"a =?utf-8?Q?b?=  =?utf-8?Q?c?=\t d":        "a bc\t d",
-		strings.Repeat("=?", 1000) + "utf-8?q?a?= ": strings.Repeat("=?", 999) + "a ",
-	} {
-		if got := string(decodeWords(nil, []byte(in))); got != want {
-			t.Errorf("%q: %q, not %q", in, got, want)
-		}
-	}
 }
 
 func TestParseDay(t *testing.T) {

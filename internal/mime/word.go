@@ -1,11 +1,11 @@
-package search
+package mime
 
 import "bytes"
 
-// decodeWords gives the text of a field with its encoded words decoded (RFC 2047), in UTF-8. As in other readers of mail,
+// DecodeWords gives the text of a field with its encoded words decoded (RFC 2047), in UTF-8. As in other readers of mail,
 // they may stand anywhere and be of any length. White space alone in front of one is dropped. Where the charset is unknown,
 // the octets stay as they are. The result is a part of value, or is added to dst, which is empty.
-func decodeWords(dst, value []byte) []byte {
+func DecodeWords(dst, value []byte) []byte {
 	if !bytes.Contains(value, []byte("=?")) {
 		return value
 	}
@@ -51,7 +51,7 @@ func parseWord(b []byte) (w encodedWord, n int) {
 	if w.text, rest, ok = bytes.Cut(rest, []byte{'?'}); !ok || len(rest) == 0 || rest[0] != '=' {
 		return w, 0
 	}
-	w.encoding = upper(encoding[0])
+	w.encoding = encoding[0] &^ 0x20
 	if w.encoding != 'Q' && w.encoding != 'B' {
 		return w, 0
 	}
@@ -68,7 +68,7 @@ func (w encodedWord) appendText(dst []byte) []byte {
 		octets = decodeQ(w.text)
 	}
 	charset, _, _ := bytes.Cut(w.charset, []byte{'*'})
-	if e, known := findCharset(string(charset)); known && e != nil {
+	if e, known := Charset(string(charset)); known && e != nil {
 		if decoded, err := e.NewDecoder().Bytes(octets); err == nil {
 			octets = decoded
 		}

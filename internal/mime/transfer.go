@@ -1,36 +1,56 @@
-package search
+package mime
 
-import (
-	"bytes"
-	"strings"
+import "bytes"
+
+// TransferDecoder undoes a transfer encoding (RFC 2045 §6) of a body that comes in pieces. Whatever the octets are, they
+// mean something. A copy of it goes on from the same place.
+type TransferDecoder struct {
+	encoding transferEncoding
+	base64   base64Decoder
+	quoted   qpDecoder
+}
+
+type transferEncoding uint8
+
+const (
+	identity transferEncoding = iota
+	base64Encoding
+	quotedPrintable
 )
 
-// transferDecoder undoes a transfer encoding (RFC 2045 §6) of a body that comes in pieces. Whatever the octets are, they
-// mean something.
-type transferDecoder interface {
-	// decode adds the meaning of the next octets to dst, which is empty. The result may also be a part of src.
-	decode(dst, src []byte) []byte
+// NewTransferDecoder gives false for an encoding that is unknown; nil is none.
+func NewTransferDecoder(name Value) (d TransferDecoder, known bool) {
+	switch {
+	case name == nil, equalFold(*name, "7bit"), equalFold(*name, "8bit"), equalFold(*name, "binary"):
+	case equalFold(*name, "base64"):
+		d.encoding = base64Encoding
+	case equalFold(*name, "quoted-printable"):
+		d.encoding = quotedPrintable
+	default:
+		return d, false
+	}
+	return d, true
 }
 
-// newTransferDecoder gives false for an encoding that is unknown.
-func newTransferDecoder(name *string) (transferDecoder, bool) {
-	if name == nil {
-		return identity{}, true
+// Decode adds the meaning of the next octets to dst, which is empty: at most two octets more than src has. The result may
+// also be a part of src.
+func (d *TransferDecoder) Decode(dst, src []byte) []byte {
+	switch d.encoding {
+	case base64Encoding:
+		return d.base64.decode(dst, src)
+	case quotedPrintable:
+		return d.quoted.decode(dst, src)
 	}
-	switch strings.ToLower(*name) {
-	case "7bit", "8bit", "binary":
-		return identity{}, true
-	case "base64":
-		return &base64Decoder{}, true
-	case "quoted-printable":
-		return &qpDecoder{}, true
-	}
-	return nil, false
+	return src
 }
 
-type identity struct{}
-
-func (identity) decode(_, src []byte) []byte { return src }
+// End adds to dst what was kept back, at the end of the body.
+func (d *TransferDecoder) End(dst []byte) []byte {
+	if d.encoding == base64Encoding {
+		return d.base64.flush(dst)
+	}
+	return dst
+}
 
 // base64Decoder passes over what is not of the alphabet, and goes on after padding.
 type base64Decoder struct {
