@@ -2,10 +2,9 @@ package search
 
 import (
 	"encoding/binary"
-	"unicode"
 	"unicode/utf8"
 
-	"golang.org/x/text/unicode/norm"
+	"postrider/internal/casemap"
 )
 
 // text looks for a needle in UTF-8 that comes in pieces, cut anywhere. Octets that are not UTF-8 are U+FFFD, any number in a
@@ -16,7 +15,7 @@ type text struct {
 	n      int               // octets in cut
 	bad    bool              // U+FFFD was the last character
 	mapped []byte            // casemapped, not yet passed on
-	maps   *casemaps
+	maps   *casemap.Cache
 }
 
 const (
@@ -84,7 +83,7 @@ func (t *text) character(b []byte) int {
 func (t *text) add(r rune) {
 	again := t.bad
 	if t.bad = r == utf8.RuneError; !t.bad || !again {
-		t.mapped = append(t.mapped, t.maps.of(r)...)
+		t.mapped = append(t.mapped, t.maps.Of(r)...)
 	}
 }
 
@@ -102,59 +101,11 @@ func asciiPrefix(b []byte) int {
 	return n
 }
 
-// casemapped is a text by i;unicode-casemap (RFC 5051 §2), with what is ASCII after that in upper case.
+// casemapped is a text by i;unicode-casemap, with what is ASCII after that in upper case.
 func casemapped(s string) []byte {
-	var b []byte
-	bad := false
-	for _, r := range s {
-		again := bad
-		if bad = r == utf8.RuneError; bad && again {
-			continue
-		}
-		b = appendCasemap(b, r)
-	}
+	b := casemap.Append(nil, []byte(s))
 	for i, c := range b {
 		b[i] = upper(c)
-	}
-	return b
-}
-
-// casemaps remembers the casemaps of characters: a text has few different ones.
-type casemaps struct {
-	entries [512]struct {
-		r    rune
-		n    uint8
-		form [11]byte
-	}
-	long []byte // one that has no room in an entry
-}
-
-// of gives the casemap of a character. It is valid until the next call.
-func (m *casemaps) of(r rune) []byte {
-	e := &m.entries[uint32(r)%uint32(len(m.entries))]
-	if e.n > 0 && e.r == r {
-		return e.form[:e.n]
-	}
-	m.long = appendCasemap(m.long[:0], r)
-	if len(m.long) <= len(e.form) {
-		e.r, e.n = r, uint8(copy(e.form[:], m.long))
-	}
-	return m.long
-}
-
-// appendCasemap adds a character taken to titlecase and decomposed.
-func appendCasemap(b []byte, r rune) []byte {
-	r = unicode.ToTitle(r)
-	n := len(b)
-	b = utf8.AppendRune(b, r)
-	if r < utf8.RuneSelf {
-		return b
-	}
-	if 0xac00 <= r && r <= 0xd7a3 { // Hangul syllables have no entry of their own in the tables
-		return append(b[:n], norm.NFKD.Bytes(b[n:])...)
-	}
-	if form := norm.NFKD.Properties(b[n:]).Decomposition(); form != nil {
-		b = append(b[:n], form...)
 	}
 	return b
 }

@@ -6,11 +6,12 @@ import (
 	"testing"
 	"time"
 
+	"postrider/internal/casemap"
 	"postrider/internal/mime"
 )
 
 func newText(n *needle) *text {
-	t := &text{maps: &casemaps{}}
+	t := &text{maps: &casemap.Cache{}}
 	t.begin(n)
 	return t
 }

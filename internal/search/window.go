@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 
+	"postrider/internal/casemap"
 	"postrider/internal/mime"
 )
 
@@ -32,7 +33,7 @@ func newReader() *reader {
 		in:      bufio.NewReaderSize(nil, mime.BufferSize),
 		decoded: make([]byte, 0, windowSize),
 		recoded: make([]byte, 16<<10),
-		text:    text{maps: &casemaps{}},
+		text:    text{maps: &casemap.Cache{}},
 	}
 }
 

@@ -1,0 +1,66 @@
+// Package crew bounds the goroutines that help sessions with work which takes long, as searching bodies: all sessions of a
+// process share one crew, so that none of them has more than the processors that are idle, and none waits for another.
+package crew
+
+import (
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+)
+
+// Crew is a number of helpers. A nil Crew has none.
+type Crew struct {
+	free chan struct{}
+}
+
+// New returns a crew of n helpers, none if n is not positive.
+func New(n int) *Crew { return &Crew{free: make(chan struct{}, max(n, 0))} }
+
+// Do calls work in the calling goroutine and, at the same time, in as many others as helpers are free, at most most; work
+// takes its share from what is left, and returns when nothing is. Do returns when all have returned. Where work panics in a
+// helper, Do panics with that in the calling goroutine, so that the fault is that of its session.
+func (c *Crew) Do(most int, work func()) {
+	var others sync.WaitGroup
+	var fault atomic.Pointer[Fault]
+	for i := 0; i < most && c.take(); i++ {
+		others.Go(func() {
+			defer c.give()
+			defer func() {
+				if v := recover(); v != nil {
+					fault.Store(&Fault{v, debug.Stack()})
+				}
+			}()
+			work()
+		})
+	}
+	func() {
+		defer others.Wait() // also when work panics here
+		work()
+	}()
+	if f := fault.Load(); f != nil {
+		panic(f)
+	}
+}
+
+func (c *Crew) take() bool {
+	if c == nil {
+		return false
+	}
+	select {
+	case c.free <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+func (c *Crew) give() { <-c.free }
+
+// Fault is a panic of a helper.
+type Fault struct {
+	Value any
+	Stack []byte // of the helper
+}
+
+func (f *Fault) Error() string { return fmt.Sprintf("%v\n%s", f.Value, f.Stack) }

@@ -1,0 +1,74 @@
+package crew
+
+import (
+	"bytes"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+func TestDo(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		crew *Crew
+		most int
+		want int32
+	}{{nil, 5, 1}, {New(0), 5, 1}, {New(-1), 5, 1}, {New(2), 5, 3}, {New(2), 1, 2}, {New(2), 0, 1}} {
+		for range 3 { // helpers come back
+			var at sync.WaitGroup
+			at.Add(int(c.want))
+			var n atomic.Int32
+			c.crew.Do(c.most, func() {
+				n.Add(1)
+				at.Done()
+				at.Wait() // all work at the same time
+			})
+			if n.Load() != c.want {
+				t.Errorf("%d worked, not %d", n.Load(), c.want)
+			}
+		}
+	}
+}
+
+// TestBusy has a session that gets no help because another one has it.
+func TestBusy(t *testing.T) {
+	t.Parallel()
+	c := New(1)
+	inner := 0
+	var once sync.Once
+	var both sync.WaitGroup
+	both.Add(2)
+	c.Do(1, func() {
+		both.Done()
+		both.Wait()
+		once.Do(func() { c.Do(1, func() { inner++ }) })
+	})
+	if inner != 1 {
+		t.Errorf("%d worked", inner)
+	}
+}
+
+func TestFault(t *testing.T) {
+	t.Parallel()
+	c := New(1)
+	var both sync.WaitGroup
+	both.Add(2)
+	defer func() {
+		f, ok := recover().(*Fault)
+		if !ok || f.Value != "fault" || !strings.Contains(f.Error(), "crew_test.go") {
+			t.Errorf("%v", f)
+		}
+		if !c.take() {
+			t.Error("the helper did not come back")
+		}
+	}()
+	c.Do(1, func() {
+		both.Done()
+		both.Wait()
+		if !bytes.Contains(debug.Stack(), []byte("testing.tRunner")) { // in the helper
+			panic("fault")
+		}
+	})
+}
