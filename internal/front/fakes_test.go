@@ -26,6 +26,7 @@ import (
 	"postrider/internal/listen"
 	"postrider/internal/logline"
 	"postrider/internal/roster"
+	"postrider/internal/session/handover"
 )
 
 // patience is how long a test waits for what must come.
@@ -48,6 +49,7 @@ type authd struct {
 type session struct {
 	auth.Session
 	*net.UnixConn
+	client net.Conn // UnixConn, or the client's own
 }
 
 func newAuthd() *authd {
@@ -271,6 +273,12 @@ func (r *rig) session() *session {
 	case s := <-r.authd.sessions:
 		s.SetDeadline(time.Now().Add(patience))
 		r.Cleanup(func() { s.Close() })
+		var err error
+		if s.client, err = handover.Take(s.UnixConn); err != nil {
+			r.Log(err) // it was ended
+			return s
+		}
+		r.Cleanup(func() { s.client.Close() })
 		return s
 	case <-time.After(patience):
 		r.Fatal("no session was opened")

@@ -161,7 +161,7 @@ func (c *connection) open(x Exchange, user auth.User, tag string) (*opened, erro
 		c.server.deps.Log.Warn("%s: %s has too many sessions (max_per_user)", ipText(c.remote), user.Name)
 		return nil, errPlaces
 	}
-	conn, pid, err := c.connect(x, tag)
+	conn, pid, err := c.join(x, tag)
 	if err != nil {
 		c.place.Leave()
 		if !errors.Is(err, auth.ErrInUse) {
@@ -173,8 +173,8 @@ func (c *connection) open(x Exchange, user auth.User, tag string) (*opened, erro
 	return &opened{conn: conn, pid: pid}, nil
 }
 
-// connect has authd hand one end of a pair of sockets to the session process, and returns the other.
-func (c *connection) connect(x Exchange, tag string) (*net.UnixConn, int, error) {
+// join has authd hand one end of a pair of sockets to the session process, and returns the other.
+func (c *connection) join(x Exchange, tag string) (*net.UnixConn, int, error) {
 	near, far, err := socketPair()
 	if err != nil {
 		return nil, 0, fmt.Errorf("%w: %w", auth.ErrLater, err)

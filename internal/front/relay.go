@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"postrider/internal/listen"
+	"postrider/internal/session/handover"
 )
 
 // halfOpen is how long a session may go on that has lost its client, to finish what it is at.
@@ -20,15 +21,42 @@ const halfOpen = time.Minute
 // keepAlive finds clients that are gone without a word. It is slow enough not to wake up telephones all the time.
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 4 * time.Minute, Interval: time.Minute, Count: 5}
 
-// relay copies between the client and its session, until that is over or somebody ends it.
-func (c *connection) relay(o *opened) {
-	r := &relay{client: c.wire.conn, session: o.conn, halfOpen: halfOpen, over: c.place.Leave, fault: c.logFault}
-	defer r.close()
+// connect brings the client and its session together, until that is over or somebody ends it. A client in clear of whom nothing has been
+// read ahead is given away; for others octets are copied.
+func (c *connection) connect(o *opened) {
 	if err := c.wire.release(); err != nil {
+		o.conn.Close()
 		return
 	}
 	if tcp, ok := listen.Base(c.wire.raw).(*net.TCPConn); ok {
 		tcp.SetKeepAliveConfig(keepAlive) // without it the session lives a while longer
+	}
+	if tcp, ok := c.wire.conn.(*net.TCPConn); ok && len(o.ahead) == 0 {
+		c.giveAway(o, tcp)
+	} else {
+		c.relay(o)
+	}
+}
+
+// giveAway leaves the client to its session, and waits for the end of that.
+func (c *connection) giveAway(o *opened, client *net.TCPConn) {
+	end := func() { o.conn.Close() } // the session then ends, too
+	defer end()
+	c.place.Enter(o.pid, end)
+	if handover.Give(o.conn, client) != nil {
+		return
+	}
+	client.Close() // here; it would wake up this process with all that it sends
+	newSource(o.conn).next(func([]byte) error { return nil })
+	c.place.Leave()
+}
+
+// relay copies between the client and its session.
+func (c *connection) relay(o *opened) {
+	r := &relay{client: c.wire.conn, session: o.conn, halfOpen: halfOpen, over: c.place.Leave, fault: c.logFault}
+	defer r.close()
+	if handover.Relay(o.conn) != nil {
+		return
 	}
 	c.place.Enter(o.pid, r.close)
 	r.ask(o.ahead)

@@ -15,10 +15,9 @@ import (
 	"postrider/internal/control"
 )
 
-// kinds are the ways in which a client may be connected.
+// kinds are the ways in which a client may be connected whose octets are relayed.
 var kinds = map[string]func(*rig) *client{
-	"clear": (*rig).local,
-	"TLS":   (*rig).secure,
+	"TLS": (*rig).secure,
 	"layered": func(r *rig) *client {
 		s, c := pair(r)
 		r.serve(from{s, host, host}, false)
@@ -201,7 +200,7 @@ func TestRelayDrain(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, IMAP, nil)
 	server, c := pair(t)
-	r.serve(server, false)
+	r.serve(from{server, host, host}, false)
 	k := newClient(t, c)
 	k.expect("* OK *")
 	k.send("a LOGIN alice secret\r\n")

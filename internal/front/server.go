@@ -99,7 +99,7 @@ func (s *Server) Serve(ctx context.Context, conn net.Conn, implicitTLS bool) {
 	defer stop()
 	defer func() { c.place.Leave() }()
 	if opened := c.login(implicitTLS); opened != nil {
-		c.relay(opened)
+		c.connect(opened)
 	}
 }
 

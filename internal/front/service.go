@@ -43,6 +43,7 @@ func Run(d *daemon.Daemon, cfg *config.Config, p *Protocol) error {
 	}
 	sessions := &roster.Roster{}
 	s.listen = listen.NewServer(d.Log, p.limits(p.settings(cfg)), p.settings(cfg).DrainTimeout.D())
+	s.listen.Drained = func() { sessions.Kick(control.Selection{Anyone: true}) }
 	s.front = New(p, p.settings(cfg), Deps{
 		Auth:   Authd{&auth.Client{Path: filepath.Join(cfg.RunDir, "auth")}},
 		Roster: sessions, Log: d.Log, Identity: s.identity,

@@ -80,6 +80,7 @@ type Logger interface {
 type Server struct {
 	Log          Logger
 	DrainTimeout time.Duration // how long handlers may take to end after ctx; then their connections are closed
+	Drained      func()        // called at that time, if handlers are left; nil = nothing
 
 	limits   atomic.Pointer[Limits]
 	living   limiter
@@ -140,6 +141,9 @@ func (s *Server) Serve(ctx context.Context, services []Service) error {
 	go func() { handling.Wait(); close(handled) }()
 	if waitFor(handled, s.DrainTimeout) {
 		return nil
+	}
+	if s.Drained != nil {
+		s.Drained()
 	}
 	s.closeConnections()
 	if waitFor(handled, closeGrace) {

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"postrider/internal/auth"
+	"postrider/internal/session/handover"
 	"postrider/internal/sockettest"
 )
 
@@ -163,6 +164,7 @@ func (h *host) login(name string) *login {
 		h.t.Fatalf("session of %s: %v", name, err)
 	}
 	ours.SetDeadline(time.Now().Add(patience))
+	h.check(handover.Relay(ours))
 	return &login{Reader: bufio.NewReader(ours), t: h.t, conn: ours, pid: pid}
 }
 

@@ -161,8 +161,7 @@ func (s *Server) drain(ctx context.Context) {
 
 // run sees one session through.
 func (s *Server) run(ctx context.Context, r *Request, file *os.File) {
-	conn, err := net.FileConn(file)
-	file.Close()
+	conn, err := unixConn(file)
 	if err != nil {
 		s.answer(r, auth.Later, err)
 		return
@@ -186,7 +185,7 @@ func (s *Server) run(ctx context.Context, r *Request, file *os.File) {
 		conn.Close() // its client is told that there is no session: this one ends with its first word
 	}
 	summary := "Internal error"
-	err = guard(func() error { summary = serve(ctx, conn); return nil })
+	err = guard(func() error { summary = connected(ctx, conn, serve); return nil })
 	r.Log.end(summary)
 	s.answer(r, auth.End, nil)
 	s.fault(r, err)

@@ -139,7 +139,11 @@ func (r *rig) openAt(s handover.Session) (client *bufio.ReadWriter, close func()
 	}
 	file.Close()
 	ours.SetDeadline(time.Now().Add(patience))
-	answer = r.answer()
+	if answer = r.answer(); answer.Verb == auth.OK {
+		if err := handover.Relay(ours); err != nil {
+			r.t.Fatal(err)
+		}
+	}
 	if answer.Number != r.next {
 		r.t.Errorf("answer to %d instead of %d", answer.Number, r.next)
 	}
