@@ -9,6 +9,9 @@ import (
 
 // assign gives UIDs to the files that have none, in the order of their arrival, and writes them down first.
 func (f *folder) assign(lock *folderLock) error {
+	if err := f.fromCourier(); err != nil {
+		return err
+	}
 	var bases []string
 	for _, names := range []map[string]string{f.new, f.cur} {
 		for base := range names {
@@ -34,7 +37,7 @@ func (f *folder) record(lock *folderLock, bases []string) error {
 	}
 	records := make([]record, len(bases))
 	for i, base := range bases {
-		records[i] = record{uid: f.list.next + uint32(i), base: base}
+		records[i] = record{uid: f.list.next + uint32(i), keys: f.newKeys[base], base: base}
 	}
 	if f.list.appendable() && len(f.gone) <= len(f.list.records)/2+100 {
 		if err := f.list.append(f.path(uidlistFile), records); err != nil {
@@ -46,7 +49,7 @@ func (f *folder) record(lock *folderLock, bases []string) error {
 	if err := list.rewrite(f.dir, lock.dot); err != nil {
 		return fmt.Errorf("write uidlist: %w: %w", ErrUnwritable, diskError(err))
 	}
-	f.list, f.gone = list, make(map[uint32]bool)
+	f.list, f.gone, f.newKeys = list, make(map[uint32]bool), nil
 	return nil
 }
 

@@ -26,9 +26,10 @@ type folder struct {
 	new, cur           map[string]string // file names by base name
 	newStamp, curStamp Stamp
 	newTwice, curTwice []string
-	quiet              bool            // nothing changed during the last listing of both
-	dirty              bool            // something was read that state does not have yet
-	gone               map[uint32]bool // in the uidlist, but the file is gone: its name gets another UID if it comes back
+	quiet              bool              // nothing changed during the last listing of both
+	dirty              bool              // something was read that state does not have yet
+	gone               map[uint32]bool   // in the uidlist, but the file is gone: its name gets another UID if it comes back
+	newKeys            map[string]string // what the uidlist is to say beside the UID of messages that get one, by base name
 	keywords           KeywordNames
 	keywordsID         fileID
 	modSeq             uint64     // the largest that was given

@@ -170,16 +170,21 @@ func (f *folder) letters(ctx context.Context, keywords []string, make bool) (set
 	if names == f.keywords {
 		return set, nil
 	}
+	return set, f.writeKeywords(ctx, names)
+}
+
+// writeKeywords makes names the folder's, under its lock.
+func (f *folder) writeKeywords(ctx context.Context, names KeywordNames) error {
 	lock, err := takeDotlock(ctx, f.path(keywordsFile+".lock"), f.store.opts.LockTimeout)
 	var id fileID
 	if err == nil {
 		id, err = lock.finish(f.path(keywordsFile), names.String())
 	}
 	if err != nil {
-		return 0, fmt.Errorf("write keywords: %w", diskError(err))
+		return fmt.Errorf("write keywords: %w", diskError(err))
 	}
 	f.setKeywords(names, id)
-	return set, nil
+	return nil
 }
 
 func (f *folder) usedLetters() (used Keywords) {

@@ -62,6 +62,7 @@ func Open(root string, opts Options) (*Store, error) {
 	if err := makeMaildir(s.root); err != nil {
 		return nil, fmt.Errorf("open mail store: %w", diskError(err))
 	}
+	s.takeSubscriptions()
 	return s, nil
 }
 

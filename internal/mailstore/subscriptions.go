@@ -78,7 +78,8 @@ func formatSubscriptions(names []string) string {
 func (s *Store) Subscriptions() ([]string, error) {
 	f, _, err := openRegular(filepath.Join(s.root, subscriptionsFile), os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		names, _, err := s.courierSubscribed()
+		return names, err
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read subscriptions: %w", err)
@@ -91,16 +92,17 @@ func (s *Store) Subscriptions() ([]string, error) {
 	return names, nil
 }
 
-// NeverSubscribed says that there is no list of subscriptions yet, not even an empty one.
+// NeverSubscribed says that there is no list of subscriptions yet, not even an empty one, and none of Courier.
 func (s *Store) NeverSubscribed() (bool, error) {
-	_, err := os.Lstat(filepath.Join(s.root, subscriptionsFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return true, nil
+	for _, name := range []string{subscriptionsFile, courierSubscriptions} {
+		if _, err := os.Lstat(filepath.Join(s.root, name)); !errors.Is(err, fs.ErrNotExist) {
+			if err != nil {
+				err = fmt.Errorf("look for subscriptions: %w", err)
+			}
+			return false, err
+		}
 	}
-	if err != nil {
-		return false, fmt.Errorf("look for subscriptions: %w", err)
-	}
-	return false, nil
+	return true, nil
 }
 
 // SubscribeFirst makes the list of subscriptions, in one step, if there is none.

@@ -194,7 +194,7 @@ func (f *folder) settle(lock *folderLock, move bool) (moved []uint32, err error)
 	return moved, err
 }
 
-// newList begins a uidlist with a UIDVALIDITY that no folder had.
+// newList begins a uidlist with a UIDVALIDITY that no folder had, or takes over that of Courier.
 func (f *folder) newList(lock *folderLock) error {
 	if err := lock.mayWrite(); err != nil {
 		return err
@@ -202,6 +202,8 @@ func (f *folder) newList(lock *folderLock) error {
 	above := uint32(0)
 	if f.state != nil {
 		above = f.state.UIDValidity
+	} else if err := f.takeCourierList(); err != nil || f.list != nil {
+		return err
 	}
 	validity, err := f.store.nextValidity(above)
 	if err != nil {
