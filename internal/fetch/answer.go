@@ -18,6 +18,8 @@ type buffer struct {
 	lines    *bufio.Reader // for all reading, one after the other
 	reader   *mime.Reader
 	contents []mime.Content
+	decoder  *mime.Decoder // nil until it is used
+	decoded  []mime.Decoded
 	wire     []byte
 }
 
@@ -46,6 +48,8 @@ func (a *answer) close() {
 	a.file.close()
 	a.reader.Reset(mime.Content{})
 	clear(a.contents)
+	clear(a.decoded)
+	a.decoded = a.decoded[:0]
 	if a.contents = a.contents[:0]; cap(a.wire) > maxWire {
 		a.wire = nil
 	}
@@ -131,7 +135,13 @@ var specifiers = [...]mime.Text{
 func (a *answer) openSections(items []imap.FetchItem) error {
 	for i := range items {
 		item := &items[i]
-		if !item.HasSection() {
+		switch {
+		case item.Attr == imap.FetchBinary || item.Attr == imap.FetchBinarySize:
+			if err := a.openBinary(item); err != nil {
+				return err
+			}
+			continue
+		case !item.HasSection():
 			continue
 		}
 		s := mime.Section{Path: item.Section.Part, Text: specifiers[item.Section.Specifier], Fields: item.Section.Fields}
@@ -165,9 +175,15 @@ func (a *answer) write(w *imap.Writer, items []imap.FetchItem) {
 			a.writeShort(w, attr)
 		}
 	}
-	sections := 0
+	sections, decoded := 0, 0
 	for i := range items {
 		switch item := &items[i]; {
+		case item.Attr == imap.FetchBinarySize:
+			w.FetchBinarySize(item, a.decoded[decoded].Size)
+			decoded++
+		case item.Attr == imap.FetchBinary:
+			a.writeBinary(w, item, a.decoded[decoded])
+			decoded++
 		case item.HasSection():
 			a.writeSection(w, item, a.contents[sections])
 			sections++

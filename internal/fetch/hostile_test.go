@@ -41,6 +41,8 @@ func hostile() map[string]string {
 		"100,000 parts":           multipart + strings.Repeat("--b\n\nx\n", 100_000) + "--b--\n",
 		"message parts":           multipart + strings.Repeat("--b\nContent-Type: message/rfc822\n\nTo: a,b,c\n\nx\n", 20_000),
 		"parameters":              "Content-Type: a/b" + strings.Repeat(";a=b", 500_000) + "\n\nx\n",
+		"base64 of nothing":       "Content-Type: a/b\nContent-Transfer-Encoding: base64\n\n" + strings.Repeat("====", 1<<18),
+		"equals signs":            "Content-Type: a/b\nContent-Transfer-Encoding: quoted-printable\n\n" + strings.Repeat("=", 1<<20),
 		"NULs":                    strings.Repeat("\x00", 1<<20),
 		"NULs in header":          "Subject: \x00\nFrom: \x00 <\x00@\x00>\nContent-Type: text/\x00; x=\"\x00\"\n\n\x00\n",
 		"CRs":                     strings.Repeat("\r", 1<<20),
@@ -53,7 +55,8 @@ var everything = []string{
 	"FULL", "BODYSTRUCTURE", "ENVELOPE", "BODY[]", "BODY[HEADER]", "BODY[TEXT]", "RFC822", "RFC822.HEADER", "RFC822.TEXT", "BODY[1]", "BODY[1.MIME]",
 	"BODY[1.HEADER]", "BODY[1.TEXT]", "BODY[9999]", "BODY[1" + strings.Repeat(".1", 120) + "]", "BODY[HEADER.FIELDS (SUBJECT TO)]",
 	"BODY[HEADER.FIELDS.NOT (SUBJECT TO)]", "BODY[1.HEADER.FIELDS (TO)]", "BODY[]<1000000.70000>", "BODY[TEXT]<5.10>", "BODY[1]<3.100>",
-	"BODY[HEADER.FIELDS.NOT (SUBJECT)]<2000.3000>", "(UID FLAGS RFC822.SIZE ENVELOPE BODYSTRUCTURE BODY[1] BODY[2] BODY[3.MIME] BODY[HEADER] BODY[TEXT])",
+	"BODY[HEADER.FIELDS.NOT (SUBJECT)]<2000.3000>", "BINARY.SIZE[1]", "BINARY[1]", "(BINARY[] BINARY[1]<1000.5000>)",
+	"(UID FLAGS RFC822.SIZE ENVELOPE BODYSTRUCTURE BODY[1] BODY[2] BODY[3.MIME] BODY[HEADER] BODY[TEXT])",
 }
 
 // TestHostile is not parallel: it measures what is allocated.

@@ -15,6 +15,7 @@ type known struct {
 	part    *mime.Part
 	scanned bool      // part has envelope and parts, else only the places of header and body
 	mark    mime.Mark // where reading a slice ended
+	binary  *binary   // of the part that was decoded last, or nil
 	weight  int
 }
 

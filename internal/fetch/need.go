@@ -31,7 +31,7 @@ func needOf(items []imap.FetchItem) (n need) {
 }
 
 func (n *need) section(item *imap.FetchItem) {
-	if !item.HasSection() {
+	if !item.HasSection() && item.Attr != imap.FetchBinarySize {
 		return
 	}
 	n.file = true

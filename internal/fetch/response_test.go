@@ -9,9 +9,6 @@ import (
 // literals reads a response as a client does, which believes the announced sizes, and gives the literals in it.
 func literals(out []byte) (found [][]byte, err error) {
 	depth := 0
-	if bytes.IndexByte(out, 0) >= 0 {
-		return nil, fmt.Errorf("NUL in %.300q", out)
-	}
 	for i := 0; i < len(out); i++ {
 		switch c := out[i]; c {
 		case '(':
@@ -34,6 +31,9 @@ func literals(out []byte) (found [][]byte, err error) {
 			n, err := strconv.Atoi(string(digits))
 			if !ok || err != nil || n > len(rest) {
 				return nil, fmt.Errorf("literal %.50q, %d octets follow", out[i:], len(rest))
+			}
+			if bytes.IndexByte(rest[:n], 0) >= 0 && (i == 0 || out[i-1] != '~') {
+				return nil, fmt.Errorf("NUL in %.300q", out[i:])
 			}
 			found = append(found, rest[:n])
 			i = len(out) - len(rest) + n - 1

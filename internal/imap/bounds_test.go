@@ -10,8 +10,10 @@ import (
 func TestReadings(t *testing.T) {
 	t.Parallel()
 	for name, command := range map[string]func(n int) string{
-		"bodies":   func(n int) string { return "SEARCH " + strings.Repeat("OR BODY x ", n-1) + "NOT TEXT y" },
-		"sections": func(n int) string { return "FETCH 1 (UID " + strings.Repeat("BODY[1] ", n-1) + "RFC822 FLAGS)" },
+		"bodies": func(n int) string { return "SEARCH " + strings.Repeat("OR BODY x ", n-1) + "NOT TEXT y" },
+		"sections": func(n int) string {
+			return "FETCH 1 (UID " + strings.Repeat("BODY[1] ", n-3) + "RFC822 BINARY.SIZE[1] BINARY[1] FLAGS)"
+		},
 	} {
 		most := map[string]int{"bodies": maxTexts, "sections": maxSections}[name]
 		r, _ := newTestReader("t1 " + command(most) + "\r\nt2 " + command(most+1) + "\r\nt3 NOOP\r\n")

@@ -5,7 +5,7 @@ import "strconv"
 // FetchAttr is a kind of FETCH data item (RFC 3501 §6.4.5).
 type FetchAttr uint8
 
-// FETCH data items. The last four are octets of the message, which Section says.
+// FETCH data items. Those from FetchSection on are octets of the message, which Section says.
 const (
 	FetchUID FetchAttr = iota + 1
 	FetchFlags
@@ -14,12 +14,14 @@ const (
 	FetchEnvelope
 	FetchBody // BODY: BODYSTRUCTURE without extension data
 	FetchBodyStructure
-	FetchModSeq // RFC 7162
+	FetchModSeq     // RFC 7162
+	FetchBinarySize // BINARY.SIZE[...] (RFC 3516)
 
 	FetchSection      // BODY[...]
 	FetchRFC822       // BODY[] under another name
 	FetchRFC822Header // BODY.PEEK[HEADER]
 	FetchRFC822Text   // BODY[TEXT]
+	FetchBinary       // BINARY[...]: the section without its transfer encoding (RFC 3516)
 )
 
 // FetchItem is one data item of a FETCH.
@@ -32,6 +34,9 @@ type FetchItem struct {
 
 // HasSection says whether the item is octets of the message.
 func (i *FetchItem) HasSection() bool { return i.Attr >= FetchSection }
+
+// reads says whether the message may be read anew for the item.
+func (i *FetchItem) reads() bool { return i.HasSection() || i.Attr == FetchBinarySize }
 
 // SetsSeen says whether the item, when fetched, sets \Seen.
 func (i *FetchItem) SetsSeen() bool { return i.HasSection() && !i.Peek }
@@ -68,10 +73,12 @@ var fetchNames = [...]string{
 	FetchBody:          "BODY",
 	FetchBodyStructure: "BODYSTRUCTURE",
 	FetchModSeq:        "MODSEQ",
+	FetchBinarySize:    "BINARY.SIZE",
 	FetchSection:       "BODY",
 	FetchRFC822:        "RFC822",
 	FetchRFC822Header:  "RFC822.HEADER",
 	FetchRFC822Text:    "RFC822.TEXT",
+	FetchBinary:        "BINARY",
 }
 
 var specifierNames = [...]string{
@@ -110,7 +117,7 @@ func parseFetch(p *parser, uid bool) Command {
 		sections := 0
 		p.list(func() {
 			item := p.fetchItem(p.word())
-			if fetch.Items = append(fetch.Items, item); item.HasSection() {
+			if fetch.Items = append(fetch.Items, item); item.reads() {
 				sections++
 			}
 			if sections > maxSections {
@@ -158,6 +165,12 @@ func (p *parser) fetchItem(name string) FetchItem {
 	if peek := name == "BODY.PEEK"; peek || name == "BODY" && p.peek() == '[' {
 		return FetchItem{Attr: FetchSection, Peek: peek, Section: p.section(), Partial: p.partial()}
 	}
+	switch name {
+	case "BINARY", "BINARY.PEEK":
+		return FetchItem{Attr: FetchBinary, Peek: name != "BINARY", Section: p.binarySection(), Partial: p.partial()}
+	case "BINARY.SIZE":
+		return FetchItem{Attr: FetchBinarySize, Section: p.binarySection()}
+	}
 	item, ok := fetchItems[name]
 	if !ok {
 		p.fail("unknown data item")
@@ -196,6 +209,15 @@ func (p *parser) section() (s Section) {
 		if len(s.Fields) == 0 {
 			p.fail("no header fields")
 		}
+	}
+	return s
+}
+
+// binarySection reads [1.2]: of a part only all can be without its transfer encoding.
+func (p *parser) binarySection() Section {
+	s := p.section()
+	if s.Specifier != SectionAll {
+		p.fail("a part is expected")
 	}
 	return s
 }
@@ -242,10 +264,10 @@ func (p *parser) partial() *Partial {
 // appendName appends the name under which the item is answered: BODY[HEADER]<0>.
 func (i *FetchItem) appendName(b []byte) []byte {
 	b = append(b, fetchNames[i.Attr]...)
-	if i.Attr != FetchSection {
-		return b
+	switch i.Attr {
+	case FetchSection, FetchBinary, FetchBinarySize:
+		b = i.Section.append(b)
 	}
-	b = i.Section.append(b)
 	if i.Partial != nil {
 		b = append(b, '<')
 		b = strconv.AppendInt(b, i.Partial.Offset, 10)

@@ -32,6 +32,7 @@ const (
 	CodeServerBug            Code = "SERVERBUG"
 	CodeTooBig               Code = "TOOBIG"
 	CodeTryCreate            Code = "TRYCREATE"
+	CodeUnknownCTE           Code = "UNKNOWN-CTE" // RFC 3516 §4.3
 	CodeUnavailable          Code = "UNAVAILABLE"
 	CodeUseAttr              Code = "USEATTR"
 )
@@ -316,7 +317,19 @@ func (w *Writer) FetchWire(attr FetchAttr, wire []byte) {
 func (w *Writer) FetchLiteral(item *FetchItem, size int64, src io.Reader) {
 	w.add(w.section(item))
 	w.octets += size
-	w.copyLiteral(size, src)
+	w.copyLiteral(size, src, false)
+}
+
+// FetchBinary is FetchLiteral for octets as they are, in a literal8 (RFC 3516 §4.3).
+func (w *Writer) FetchBinary(item *FetchItem, size int64, src io.Reader) {
+	w.add(w.section(item))
+	w.octets += size
+	w.copyLiteral(size, src, true)
+}
+
+// FetchBinarySize writes the data item of the section (RFC 3516 §4.3).
+func (w *Writer) FetchBinarySize(item *FetchItem, size int64) {
+	w.add(strconv.AppendInt(w.section(item), size, 10))
 }
 
 // section appends the name of a data item and a space, the names of header fields in upper case as Dovecot does.

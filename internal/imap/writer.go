@@ -108,9 +108,13 @@ func appendText(b []byte, text string) []byte {
 	return b
 }
 
-// copyLiteral writes {size} and as many octets of src.
-func (w *Writer) copyLiteral(size int64, src io.Reader) {
-	b := append(w.buf, '{')
+// copyLiteral writes {size} and as many octets of src; a binary one, ~{size}, has them as they are.
+func (w *Writer) copyLiteral(size int64, src io.Reader, binary bool) {
+	b := w.buf
+	if binary {
+		b = append(b, '~')
+	}
+	b = append(b, '{')
 	b = appendUint(b, uint64(size))
 	w.add(append(b, "}\r\n"...))
 	w.buf = slices.Grow(w.buf, int(min(size, writeSize)))
@@ -122,7 +126,9 @@ func (w *Writer) copyLiteral(size int64, src io.Reader) {
 		room = room[:min(int64(len(room)), size)]
 		n, err := src.Read(room)
 		size -= int64(n)
-		replaceNULs(room[:n])
+		if !binary {
+			replaceNULs(room[:n])
+		}
 		w.buf = w.buf[:len(w.buf)+n]
 		if n > 0 {
 			idle = 0

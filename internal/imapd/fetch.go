@@ -10,6 +10,7 @@ import (
 	"postrider/internal/fetch"
 	"postrider/internal/imap"
 	"postrider/internal/mailstore"
+	"postrider/internal/mime"
 )
 
 // source is a message in the selected mailbox, for package fetch.
@@ -39,6 +40,7 @@ type fetching struct {
 	seen      []*mailstore.Message // were sent, and are to get \Seen
 	uid       bool
 	gone      bool  // a message was not there any more
+	unknown   bool  // a part could not be decoded
 	failure   error // the first of another kind
 }
 
@@ -104,6 +106,8 @@ func (f *fetching) one(seq uint32, m *mailstore.Message) {
 	switch {
 	case errors.Is(err, mailstore.ErrExpunged):
 		f.gone = true
+	case errors.Is(err, mime.ErrEncoding):
+		f.unknown = true
 	case err != nil:
 		if f.failure == nil {
 			f.failure = err
@@ -150,6 +154,8 @@ func (f *fetching) reply() reply {
 		return no(imap.CodeUnavailable, "Server shutting down.")
 	case f.failure != nil && f.w.Err() == nil:
 		return f.refusal("fetch from", f.box.name, f.failure)
+	case f.unknown:
+		return no(imap.CodeUnknownCTE, "Unknown Content-Transfer-Encoding.")
 	case f.gone && f.uid: // a UID that is not there is no error (RFC 3501 §6.4.8)
 		return reply{status: imap.OK, code: imap.CodeExpungeIssued, text: someGone}
 	case f.gone:

@@ -23,10 +23,8 @@ type Section struct {
 // the message has no such part; the answer is then an empty string.
 func (p *Part) Find(s Section) (Range, bool) {
 	whole := Range{p.Header.Start, p.Body.End}
-	for i, n := range s.Path {
-		if p = p.descend(n, i == len(s.Path)-1); p == nil {
-			return Range{}, false
-		}
+	if p = p.find(s.Path); p == nil {
+		return Range{}, false
 	}
 	if s.Text == MIME {
 		return p.Header, true
@@ -47,6 +45,16 @@ func (p *Part) Find(s Section) (Range, bool) {
 		return p.Body, true
 	}
 	return p.Header, true
+}
+
+// find gives the part of a path, or nil.
+func (p *Part) find(path []uint32) *Part {
+	for i, n := range path {
+		if p = p.descend(n, i == len(path)-1); p == nil {
+			return nil
+		}
+	}
+	return p
 }
 
 // descend takes a step of a path. What is not a multipart has one part, itself; a step below a message is one into its
