@@ -106,8 +106,9 @@ type (
 		UID          bool
 		Set          Set
 		Items        []FetchItem
-		ChangedSince uint64 // RFC 7162 §3.1.4.1; 0 = not given
-		Vanished     bool   // RFC 7162 §3.2.6
+		ChangedSince *uint64      // RFC 7162 §3.1.4.1
+		Vanished     bool         // RFC 7162 §3.2.6, only beside ChangedSince
+		Partial      *ResultRange // RFC 9394 §3.3
 	}
 
 	// Store is STORE or UID STORE.
@@ -125,8 +126,9 @@ type (
 		UID      bool
 		Extended bool // RETURN was given: answer with ESEARCH
 		Return   SearchReturn
-		Charset  string // in upper case; of the strings in Key, which are as they came; "" is US-ASCII
-		Key      Key    // KeyAnd, at least one key
+		Partial  ResultRange // of ReturnPartial
+		Charset  string      // in upper case; of the strings in Key, which are as they came; "" is US-ASCII
+		Key      Key         // KeyAnd, at least one key
 	}
 )
 
@@ -144,6 +146,10 @@ type QResync struct {
 	MatchSeq    Set // message sequence match data: numbers, may be nil
 	MatchUID    Set // and their UIDs
 }
+
+// ResultRange is some of many results, by their place (RFC 9394 §3.1): from 1 on counted from the first, from -1 on from the last. First
+// is the one nearer to 1 or -1.
+type ResultRange struct{ First, Last int64 }
 
 // MailboxAttr is an attribute of a mailbox in LIST (RFC 3501 §7.2.2, 5258 §3, 6154 §2).
 type MailboxAttr string
@@ -201,7 +207,7 @@ const (
 	StoreRemove
 )
 
-// SearchReturn is what an extended SEARCH asks for (RFC 4731).
+// SearchReturn is what an extended SEARCH asks for (RFC 4731, 5182, 9394).
 type SearchReturn uint8
 
 // Search results.
@@ -210,4 +216,6 @@ const (
 	ReturnMax
 	ReturnAll
 	ReturnCount
+	ReturnSave    // for the "$" of later commands
+	ReturnPartial // instead of ReturnAll
 )

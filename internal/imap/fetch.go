@@ -133,6 +133,9 @@ func parseFetch(p *parser, uid bool) Command {
 	if p.more() {
 		p.list(func() { p.fetchModifier(fetch) })
 	}
+	if fetch.Vanished && (!uid || fetch.ChangedSince == nil) {
+		p.fail("VANISHED is for UID FETCH with CHANGEDSINCE")
+	}
 	return fetch
 }
 
@@ -140,9 +143,14 @@ func (p *parser) fetchModifier(fetch *Fetch) {
 	switch p.word() {
 	case "CHANGEDSINCE":
 		p.sp()
-		fetch.ChangedSince = p.number()
+		n := p.number()
+		fetch.ChangedSince = &n
 	case "VANISHED":
 		fetch.Vanished = true
+	case "PARTIAL":
+		p.sp()
+		r := p.resultRange()
+		fetch.Partial = &r
 	default:
 		p.fail("unknown modifier")
 	}

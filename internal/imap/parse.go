@@ -192,16 +192,16 @@ func (p *parser) qresync() *QResync {
 	q.ModSeq = p.number()
 	for p.take(' ') {
 		if p.take('(') {
-			q.MatchSeq = p.set()
+			q.MatchSeq = p.numbers()
 			p.sp()
-			q.MatchUID = p.set()
+			q.MatchUID = p.numbers()
 			p.expect(')')
 			break
 		}
 		if q.Known != nil {
 			p.fail("unexpected argument")
 		}
-		q.Known = p.set()
+		q.Known = p.numbers()
 	}
 	p.expect(')')
 	return q

@@ -167,7 +167,7 @@ func TestListCommands(t *testing.T) {
 
 func TestFetchCommands(t *testing.T) {
 	t.Parallel()
-	one := Set{{1, 1}}
+	one, since := Set{{1, 1}}, uint64(12345)
 	section := func(s Section, peek bool) FetchItem { return FetchItem{Attr: FetchSection, Section: s, Peek: peek} }
 	tests := []struct {
 		line string
@@ -202,7 +202,10 @@ func TestFetchCommands(t *testing.T) {
 		{`FETCH 1 (RFC822 RFC822.TEXT RFC822.SIZE)`, &Fetch{Set: one, Items: []FetchItem{{Attr: FetchRFC822},
 			{Attr: FetchRFC822Text, Section: Section{Specifier: SectionText}}, {Attr: FetchSize}}}},
 		{`UID FETCH 1:9 (FLAGS) (CHANGEDSINCE 12345 VANISHED)`, &Fetch{UID: true, Set: Set{{1, 9}},
-			Items: []FetchItem{{Attr: FetchFlags}}, ChangedSince: 12345, Vanished: true}},
+			Items: []FetchItem{{Attr: FetchFlags}}, ChangedSince: &since, Vanished: true}},
+		{`UID FETCH 25900:26600 FLAGS (PARTIAL -1:-100)`, &Fetch{UID: true, Set: Set{{25900, 26600}}, Items: []FetchItem{{Attr: FetchFlags}},
+			Partial: &ResultRange{-1, -100}}},
+		{`FETCH $ FLAGS`, &Fetch{Set: Set{saved}, Items: []FetchItem{{Attr: FetchFlags}}}},
 		{`UID FETCH 5 (FLAGS MODSEQ)`,
 			&Fetch{UID: true, Set: Set{{5, 5}}, Items: []FetchItem{{Attr: FetchFlags}, {Attr: FetchModSeq}}}},
 	}
@@ -250,6 +253,11 @@ func TestSearchCommands(t *testing.T) {
 			and(flag(FlagSeen), and(Key{Op: KeyOr, Keys: []Key{{Op: KeySeq, Set: Set{{1, 1}}},
 				and(Key{Op: KeyBody, Text: "x"}, flag(FlagDraft))}})), header("Message-ID", ""))}},
 		{`SEARCH MODSEQ "/flags/\\draft" all 620162338`, &Search{Key: and(Key{Op: KeyModSeq, Num: 620162338})}},
+		{`SEARCH YOUNGER 259200 OLDER 1`, &Search{Key: and(Key{Op: KeyYounger, Num: 259200}, Key{Op: KeyOlder, Num: 1})}},
+		{`SEARCH RETURN (SAVE PARTIAL 500:1) $ UID $`, &Search{Extended: true, Return: ReturnSave | ReturnPartial,
+			Partial: ResultRange{1, 500}, Key: and(Key{Op: KeySeq, Set: Set{saved}}, Key{Op: KeyUID, Set: Set{saved}})}},
+		{`SEARCH UIDAFTER 5 UIDBEFORE 9 UIDBEFORE 1`, &Search{Key: and(Key{Op: KeyUID, Set: Set{{6, 1<<32 - 1}}},
+			Key{Op: KeyUID, Set: Set{{1, 8}}}, Key{Op: KeyUID})}},
 	}
 	for _, test := range tests {
 		got, err := parseOne(t, test.line)
@@ -272,7 +280,8 @@ func TestSyntaxErrors(t *testing.T) {
 		"FETCH 1 BODY[HEADER.FIELDS ({3}\r\na\rb)]", `FETCH 1 BODY[]<1>`, `FETCH 1 BODY[]<0.0>`, `FETCH 1 UID (FOO 1)`,
 		`STORE 1 FOO (\Seen)`, `STORE 1 FLAGS (\Foo)`, `STORE 1 FLAGS (\Seen \Recent)`, `STORE 1 -FLAGS \recent`, `APPEND x (\Recent) {1}`,
 		`LIST "" % RETURN (STATUS ())`, `STORE 1 FLAGS`, `STORE 1 FLAGS (a]b)`,
-		`SEARCH`, `SEARCH ()`, `SEARCH FOO`, `SEARCH OR ALL`, `SEARCH NOT`, `SEARCH SINCE yesterday`, `SEARCH RETURN (SAVE) ALL`,
+		`SEARCH`, `SEARCH ()`, `SEARCH FOO`, `SEARCH OR ALL`, `SEARCH NOT`, `SEARCH SINCE yesterday`, `SEARCH RETURN (ALL PARTIAL 1:2) ALL`, `SEARCH RETURN (PARTIAL 1:-2) ALL`, `SEARCH RETURN (PARTIAL 0:2) ALL`, `FETCH 1,$ FLAGS`,
+		`SELECT a (QRESYNC (1 2 1:*))`, `UID FETCH 1 FLAGS (VANISHED)`, `FETCH 1 FLAGS (CHANGEDSINCE 1 VANISHED)`, `SEARCH YOUNGER 0`,
 		`APPEND x`, `APPEND x "yesterday" {1}`, `AUTHENTICATE PLAIN %%`, `AUTHENTICATE PLAIN abc`, `ENABLE`, deep,
 		`SEARCH ` + strings.Repeat("ALL ", maxItems) + "ALL",
 		`FETCH ` + strings.Repeat("1", 70<<10) + ` FLAGS`,

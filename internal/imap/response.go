@@ -3,6 +3,7 @@ package imap
 import (
 	"io"
 	"strconv"
+	"strings"
 	"time"
 
 	"postrider/internal/mutf7"
@@ -23,7 +24,6 @@ const (
 	CodeInUse                Code = "INUSE"
 	CodeLimit                Code = "LIMIT"
 	CodeNonExistent          Code = "NONEXISTENT"
-	CodeNoModSeq             Code = "NOMODSEQ"
 	CodeNoPerm               Code = "NOPERM"
 	CodeOverQuota            Code = "OVERQUOTA"
 	CodePrivacyRequired      Code = "PRIVACYREQUIRED"
@@ -33,6 +33,7 @@ const (
 	CodeTooBig               Code = "TOOBIG"
 	CodeTryCreate            Code = "TRYCREATE"
 	CodeUnknownCTE           Code = "UNKNOWN-CTE" // RFC 3516 §4.3
+	CodeUIDRequired          Code = "UIDREQUIRED" // RFC 9586 §3
 	CodeUnavailable          Code = "UNAVAILABLE"
 	CodeUseAttr              Code = "USEATTR"
 )
@@ -44,6 +45,31 @@ func CodeUIDNext(n uint32) Code       { return codeNumber("UIDNEXT", uint64(n)) 
 func CodeUIDValidity(n uint32) Code   { return codeNumber("UIDVALIDITY", uint64(n)) }
 func CodeUnseen(seq uint32) Code      { return codeNumber("UNSEEN", uint64(seq)) }
 func CodeHighestModSeq(n uint64) Code { return codeNumber("HIGHESTMODSEQ", n) }
+
+// CodeModified names the messages, by number or UID, that a conditional STORE left as they are (RFC 7162 §3.1.3).
+func CodeModified(set Set) Code { return Code(set.Append([]byte("MODIFIED "))) }
+
+// CodeMessageLimit says how many messages a command may be of, and the lowest UID that it was carried out for; 0 if for none (RFC
+// 9738 §3.1).
+func CodeMessageLimit(limit int, uid uint32) Code {
+	code := codeNumber("MESSAGELIMIT", uint64(limit))
+	if uid == 0 {
+		return code
+	}
+	return Code(appendUint(append([]byte(code), ' '), uint64(uid)))
+}
+
+// CodeInProgress says how much of total is done for the command with a tag (RFC 9585). A tag with a bracket would end the code.
+func CodeInProgress(tag string, done, total uint64) Code {
+	b := []byte("INPROGRESS (")
+	if strings.IndexByte(tag, ']') >= 0 {
+		b = append(b, "NIL"...)
+	} else {
+		b = appendString(b, tag)
+	}
+	b = appendUint(append(b, ' '), done)
+	return Code(append(appendUint(append(b, ' '), total), ')'))
+}
 
 // CodePermanentFlags says which flags can be changed; keywords says that new ones can be made.
 func CodePermanentFlags(flags []Flag, keywords bool) Code {
@@ -233,43 +259,14 @@ func (w *Writer) Status(mailbox string, items StatusItems, data *StatusData) {
 	w.line(append(b, ')'))
 }
 
-// Search writes the numbers of a resolved set, one by one.
-func (w *Writer) Search(found Set) {
-	w.add(append(w.buf, "* SEARCH"...))
-	for _, r := range found {
-		for n := uint64(r.Start); n <= uint64(r.Stop); n++ {
-			w.add(appendUint(append(w.buf, ' '), n))
-		}
+// BeginFetch opens the response for a message; data items follow in any order, then EndFetch. In a session of UIDs only the number is
+// the UID.
+func (w *Writer) BeginFetch(number uint32) {
+	b, name := appendUint(append(w.buf, "* "...), uint64(number)), " FETCH ("
+	if w.UIDOnly {
+		name = " UIDFETCH ("
 	}
-	w.line(w.buf)
-}
-
-// ESearch writes the result of an extended SEARCH (RFC 4731): found is a resolved set.
-func (w *Writer) ESearch(tag string, uid bool, options SearchReturn, found Set) {
-	b := append(w.buf, "* ESEARCH (TAG "...)
-	b = append(appendString(b, tag), ')')
-	if uid {
-		b = append(b, " UID"...)
-	}
-	if len(found) > 0 && options&ReturnMin != 0 {
-		b = appendUint(append(b, " MIN "...), uint64(found[0].Start))
-	}
-	if len(found) > 0 && options&ReturnMax != 0 {
-		b = appendUint(append(b, " MAX "...), uint64(found[len(found)-1].Stop))
-	}
-	if len(found) > 0 && options&ReturnAll != 0 {
-		b = found.Append(append(b, " ALL "...))
-	}
-	if options&ReturnCount != 0 {
-		b = appendUint(append(b, " COUNT "...), found.Len())
-	}
-	w.line(b)
-}
-
-// BeginFetch opens the response for a message; data items follow in any order, then EndFetch.
-func (w *Writer) BeginFetch(seq uint32) {
-	b := appendUint(append(w.buf, "* "...), uint64(seq))
-	w.add(append(b, " FETCH ("...))
+	w.add(append(b, name...))
 	w.first = true
 }
 

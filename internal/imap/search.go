@@ -1,6 +1,7 @@
 package imap
 
 import (
+	"math"
 	"strings"
 	"time"
 )
@@ -29,6 +30,8 @@ const (
 	KeySentSince
 	KeyLarger  // Num octets
 	KeySmaller // Num octets
+	KeyYounger // Num seconds since it arrived, or fewer (RFC 5032)
+	KeyOlder   // Num seconds, or more
 	KeyModSeq  // Num or larger (RFC 7162 §3.1.5)
 )
 
@@ -81,10 +84,14 @@ var searchKeys = map[string]Key{
 	"NOT":        {Op: KeyNot},
 	"OR":         {Op: KeyOr},
 	"MODSEQ":     {Op: KeyModSeq},
+	"YOUNGER":    {Op: KeyYounger},
+	"OLDER":      {Op: KeyOlder},
+	"UIDAFTER":   {Op: KeyUID}, // RFC 9738 §3.3
+	"UIDBEFORE":  {Op: KeyUID},
 }
 
 var searchReturns = map[string]SearchReturn{
-	"MIN": ReturnMin, "MAX": ReturnMax, "ALL": ReturnAll, "COUNT": ReturnCount,
+	"MIN": ReturnMin, "MAX": ReturnMax, "ALL": ReturnAll, "COUNT": ReturnCount, "SAVE": ReturnSave, "PARTIAL": ReturnPartial,
 }
 
 func parseSearch(p *parser, uid bool) Command {
@@ -94,7 +101,8 @@ func parseSearch(p *parser, uid bool) Command {
 	name := s.name()
 	if name == "RETURN" {
 		p.sp()
-		search.Extended, search.Return = true, p.searchReturn()
+		search.Extended = true
+		p.searchReturn(search)
 		p.sp()
 		name = s.name()
 	}
@@ -111,18 +119,41 @@ func parseSearch(p *parser, uid bool) Command {
 	return search
 }
 
-func (p *parser) searchReturn() (options SearchReturn) {
+func (p *parser) searchReturn(search *Search) {
 	p.list(func() {
 		option := searchReturns[p.word()]
 		if option == 0 {
 			p.fail("unknown return option")
 		}
-		options |= option
+		if search.Return |= option; option == ReturnPartial {
+			p.sp()
+			search.Partial = p.resultRange()
+		}
 	})
-	if options == 0 {
-		return ReturnAll
+	switch {
+	case search.Return == 0:
+		search.Return = ReturnAll
+	case search.Return&(ReturnAll|ReturnPartial) == ReturnAll|ReturnPartial:
+		p.fail("ALL and PARTIAL exclude each other")
 	}
-	return options
+}
+
+// resultRange reads 1:100 or -1:-100.
+func (p *parser) resultRange() ResultRange {
+	sign := int64(1)
+	if p.peek() == '-' {
+		sign = -1
+	}
+	place := func() int64 {
+		if sign < 0 {
+			p.expect('-')
+		}
+		return int64(p.number32())
+	}
+	first := place()
+	p.expect(':')
+	last := place()
+	return ResultRange{sign * min(first, last), sign * max(first, last)}
 }
 
 // searchParser counts the nodes of the tree and how deep it is.
@@ -134,7 +165,7 @@ type searchParser struct {
 
 // name reads the name of a key; it is empty before a set and before a parenthesis.
 func (s *searchParser) name() string {
-	if c := s.peek(); c == '(' || c == '*' || isDigit(c) {
+	if c := s.peek(); c == '(' || c == '*' || c == '$' || isDigit(c) {
 		return ""
 	}
 	return s.word()
@@ -197,7 +228,7 @@ func (s *searchParser) named(name string) Key {
 	s.sp()
 	switch k.Op {
 	case KeyUID:
-		k.Set = s.set()
+		k.Set = s.uids(name)
 	case KeyHeader:
 		if k.Field == "" {
 			k.Field = s.fieldName()
@@ -211,12 +242,29 @@ func (s *searchParser) named(name string) Key {
 		k.Text = s.astring()
 	case KeyLarger, KeySmaller:
 		k.Num = s.number()
+	case KeyYounger, KeyOlder:
+		k.Num = uint64(s.number32())
 	case KeyModSeq:
 		k.Num = s.modSeq()
 	default:
 		k.Date = s.date()
 	}
 	return k
+}
+
+// uids reads the UIDs of UID, UIDAFTER and UIDBEFORE.
+func (s *searchParser) uids(name string) Set {
+	if name == "UID" {
+		return s.set()
+	}
+	n := s.number32()
+	switch {
+	case name == "UIDAFTER" && n < math.MaxUint32:
+		return Set{{n + 1, math.MaxUint32}}
+	case name == "UIDBEFORE" && n > 1:
+		return Set{{1, n - 1}}
+	}
+	return nil
 }
 
 // modSeq reads [entry-name entry-type] modseq; the entry is of no consequence here (RFC 7162 §3.1.5).

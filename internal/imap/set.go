@@ -13,6 +13,12 @@ type Range struct{ Start, Stop uint32 }
 // 1:4294967295 is one range.
 type Set []Range
 
+// saved stands for the result of the last SEARCH that was to be saved, the "$" of RFC 5182. No other range looks like it.
+var saved = Range{0, 1}
+
+// Saved says whether the set is "$", which is to be replaced before the set is used.
+func (s Set) Saved() bool { return len(s) == 1 && s[0] == saved }
+
 // Resolve returns the set in ascending order without overlaps, "*" being max (0 in an empty mailbox). Numbers above max
 // stay: whether they are an error is for the command to say.
 func (s Set) Resolve(max uint32) Set {
@@ -84,6 +90,9 @@ func (s Set) Len() uint64 {
 
 // Append appends the set in wire form.
 func (s Set) Append(b []byte) []byte {
+	if s.Saved() {
+		return append(b, '$')
+	}
 	for i, r := range s {
 		if i > 0 {
 			b = append(b, ',')
@@ -105,8 +114,11 @@ func appendSeq(b []byte, n uint32) []byte {
 	return strconv.AppendUint(b, uint64(n), 10)
 }
 
-// set reads a sequence set.
+// set reads a sequence set, or the "$" in the place of one.
 func (p *parser) set() Set {
+	if p.take('$') {
+		return Set{saved}
+	}
 	var set Set
 	for p.err == nil {
 		r := Range{Start: p.seq()}
@@ -117,6 +129,17 @@ func (p *parser) set() Set {
 		set = set.addRange(r)
 		if !p.take(',') {
 			break
+		}
+	}
+	return set
+}
+
+// numbers reads a set in which each number is one.
+func (p *parser) numbers() Set {
+	set := p.set()
+	for _, r := range set {
+		if r.Start == 0 || r.Stop == 0 {
+			p.fail("unexpected '*' or '$'")
 		}
 	}
 	return set

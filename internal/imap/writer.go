@@ -20,7 +20,8 @@ const (
 // Writer collects responses and sends them in large writes: when there is much, and when Flush is called. An error stays;
 // Flush and Err return it, and what is written after it is dropped. A Writer is for one goroutine at a time.
 type Writer struct {
-	UTF8 bool // the client enabled UTF8=ACCEPT or IMAP4rev2: mailbox names go out in UTF-8
+	UTF8    bool // the client enabled UTF8=ACCEPT or IMAP4rev2: mailbox names go out in UTF-8
+	UIDOnly bool // RFC 9586: messages are told by UID alone
 
 	w     io.Writer
 	buf   []byte

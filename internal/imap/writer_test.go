@@ -59,12 +59,14 @@ func TestResponses(t *testing.T) {
 			func(w *Writer) { w.Status("blurdybloop", StatusMessages|StatusUIDNext, status) }},
 		{"* STATUS \"nil\" (SIZE 1099511627776 HIGHESTMODSEQ 7)\r\n",
 			func(w *Writer) { w.Status("nil", StatusSize|StatusHighestModSeq, status) }},
-		{"* SEARCH\r\n* SEARCH 2 84 85\r\n", func(w *Writer) { w.Search(nil); w.Search(Set{{2, 2}, {84, 85}}) }},
+		{"* SEARCH\r\n* SEARCH 2 84 85\r\n", func(w *Writer) { w.Search(&SearchResult{}); w.Search(&SearchResult{Found: Set{{2, 2}, {84, 85}}}) }},
 		{"* ESEARCH (TAG \"a\\\"\") UID MIN 2 MAX 85 ALL 2,84:85 COUNT 3\r\n", func(w *Writer) {
-			w.ESearch(`a"`, true, ReturnMin|ReturnMax|ReturnCount|ReturnAll, Set{{2, 2}, {84, 85}})
+			w.ESearch(`a"`, &SearchResult{UID: true, Return: ReturnMin | ReturnMax | ReturnCount | ReturnAll, Found: Set{{2, 2}, {84, 85}}})
 		}},
 		{"* ESEARCH (TAG \"a\") COUNT 0\r\n",
-			func(w *Writer) { w.ESearch("a", false, ReturnMin|ReturnMax|ReturnCount|ReturnAll, nil) }},
+			func(w *Writer) {
+				w.ESearch("a", &SearchResult{Return: ReturnMin | ReturnMax | ReturnCount | ReturnAll})
+			}},
 	}
 	for _, test := range tests {
 		if got := written(test.write); got != test.want {

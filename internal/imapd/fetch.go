@@ -46,16 +46,25 @@ type fetching struct {
 
 // fetch is FETCH and UID FETCH.
 func (s *session) fetch(ctx context.Context, c *imap.Fetch) reply {
+	if c.Vanished && !s.on.qresync {
+		return bad("QRESYNC is not enabled.")
+	}
+	if c.ChangedSince != nil || asks(c.Items, imap.FetchModSeq) {
+		s.enableCondStore()
+	}
+	if c.ChangedSince != nil && !s.sync(ctx, viewMode(c.UID), c.UID) {
+		return gone()
+	}
 	spans, found := s.box.find(c.Set, c.UID)
-	switch {
-	case !found:
+	if !found {
 		return badSet()
-	case c.ChangedSince > 0 || c.Vanished || asks(c.Items, imap.FetchModSeq):
-		return bad("No mod-sequences are kept.")
 	}
 	f := &fetching{session: s, ctx: ctx, items: c.Items, withFlags: c.Items, uid: c.UID}
+	if c.ChangedSince != nil {
+		spans = f.changed(c, spans)
+	}
 	f.marks = !s.box.readOnly && slices.ContainsFunc(c.Items, func(i imap.FetchItem) bool { return i.SetsSeen() })
-	if f.marks {
+	if f.marks && !s.on.condStore { // who has mod-sequences hears of it with the new one, later
 		f.withFlags = with(imap.FetchFlags, f.withFlags)
 	}
 	if c.UID {
@@ -66,6 +75,17 @@ func (s *session) fetch(ctx context.Context, c *imap.Fetch) reply {
 	f.answer(spans)
 	f.mark()
 	return f.reply()
+}
+
+// changed is what of spans has changed since the client looked (RFC 7162 §3.1.4.1), after it was told what of the set has gone (§3.2.6).
+func (f *fetching) changed(c *imap.Fetch, spans []span) []span {
+	since := f.presented(*c.ChangedSince)
+	if c.Vanished {
+		f.tellVanished(since, c.Set.Resolve(f.box.UIDNext()-1), 0)
+	}
+	f.items = append(slices.Clip(f.items), imap.FetchItem{Attr: imap.FetchModSeq})
+	f.withFlags = f.items
+	return f.box.changedSince(spans, since)
 }
 
 func asks(items []imap.FetchItem, attr imap.FetchAttr) bool {
@@ -88,14 +108,14 @@ func (f *fetching) answer(spans []span) {
 			if f.ctx.Err() != nil || f.w.Err() != nil {
 				return
 			}
-			f.one(uint32(i)+1, view[i])
+			f.one(i, view[i])
 		}
 	}
 }
 
-func (f *fetching) one(seq uint32, m *mailstore.Message) {
+func (f *fetching) one(i int, m *mailstore.Message) {
 	f.source.Message = m
-	f.message.Seq, f.message.UID = seq, m.UID
+	f.message.Seq, f.message.UID, f.message.ModSeq = f.number(i, m), m.UID, m.ModSeq
 	items, marked := f.items, f.marks && m.Flags&mailstore.Seen == 0
 	if marked {
 		items = f.withFlags
@@ -143,6 +163,10 @@ func (f *fetching) mark() {
 		now = f.seen
 	}
 	f.newKeywords()
+	if f.on.condStore {
+		f.tell(now, f.uid)
+		return
+	}
 	f.tell(otherThan(now, f.seen, func(m *mailstore.Message) (mailstore.Flags, mailstore.Keywords) {
 		return m.Flags | mailstore.Seen, m.Keywords
 	}), f.uid)

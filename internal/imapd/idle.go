@@ -99,7 +99,11 @@ func (s *session) watch(ctx context.Context, done <-chan error) (err error, ende
 }
 
 func (s *session) look(ctx context.Context) bool {
-	return s.sync(ctx, mailstore.All, false) && s.w.Flush() == nil
+	if !s.sync(ctx, mailstore.All, false) {
+		return false
+	}
+	s.tellProgress(nil, nil)
+	return s.w.Flush() == nil
 }
 
 // idled is the answer when IDLE has ended. What made the session end is found out by the next read.

@@ -29,11 +29,11 @@ func (s *session) list(ctx context.Context, c *imap.List) reply {
 		s.w.List(&imap.ListData{Attrs: []imap.MailboxAttr{imap.AttrNoSelect}, Delimiter: separator})
 		return ok("List completed.")
 	}
-	switch {
-	case c.Status&imap.StatusHighestModSeq != 0:
-		return bad("No mod-sequences are kept.")
-	case len(c.Patterns) > maxPatterns:
+	if len(c.Patterns) > maxPatterns {
 		return no(imap.CodeLimit, "Too many patterns.")
+	}
+	if c.Status&imap.StatusHighestModSeq != 0 {
+		s.enableCondStore()
 	}
 	entries, err := s.entries(c.Select&imap.ListSubscribed != 0 || c.Return&imap.ListSubscribed != 0)
 	if err != nil {

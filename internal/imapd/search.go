@@ -22,6 +22,8 @@ type candidate struct {
 func (c *candidate) Seq() uint32 { return c.seq }
 func (c *candidate) UID() uint32 { return c.Message.UID }
 
+func (c *candidate) ModSeq() uint64 { return c.Message.ModSeq }
+
 // Has says whether the message has a system flag or a keyword.
 func (c *candidate) Has(flag imap.Flag) bool {
 	if flag == imap.FlagRecent {
@@ -45,8 +47,15 @@ func (c *candidate) Has(flag imap.Flag) bool {
 
 // search is SEARCH and UID SEARCH (RFC 3501 §6.4.4, RFC 4731). Numbers that are out of range find nothing, as in Dovecot.
 func (s *session) search(ctx context.Context, tag string, c *imap.Search) reply {
-	if asksModSeq(&c.Key) {
-		return bad("No mod-sequences are kept.")
+	if c.Return&imap.ReturnSave != 0 {
+		s.box.saved = nil // should it fail
+	}
+	modSeqs := asksModSeq(&c.Key)
+	if modSeqs {
+		s.enableCondStore()
+		if !s.sync(ctx, viewMode(c.UID), c.UID) {
+			return gone()
+		}
 	}
 	view := s.box.Messages()
 	query, err := search.New(c, uint32(len(view)), lastUID(view))
@@ -60,10 +69,16 @@ func (s *session) search(ctx context.Context, tag string, c *imap.Search) reply 
 	if err != nil {
 		return s.refusal("search", s.box.name, err)
 	}
-	if c.Extended {
-		s.w.ESearch(tag, c.UID, c.Return, found)
-	} else {
-		s.w.Search(found)
+	result := imap.SearchResult{UID: c.UID, Return: c.Return, Partial: c.Partial, Found: found}
+	if modSeqs {
+		result.ModSeq = s.box.highestOf(&result)
+	}
+	s.box.save(&result)
+	switch {
+	case !c.Extended:
+		s.w.Search(&result)
+	case c.Return != imap.ReturnSave:
+		s.w.ESearch(tag, &result)
 	}
 	return ok("Search completed.")
 }

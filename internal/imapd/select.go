@@ -28,9 +28,11 @@ func (s *session) leaveAloud() {
 	}
 }
 
-// selectMailbox is SELECT and EXAMINE. CONDSTORE and QRESYNC are not announced; who asks all the same is told that there
-// are no mod-sequences (RFC 7162 §3.1.2.2).
+// selectMailbox is SELECT and EXAMINE. What a client knows of another UIDVALIDITY is nothing (RFC 7162 §3.2.5).
 func (s *session) selectMailbox(ctx context.Context, c *imap.Select) reply {
+	if c.QResync != nil && !s.on.qresync {
+		return bad("QRESYNC is not enabled.")
+	}
 	s.leaveAloud()
 	box, err := s.o.Store.Open(ctx, c.Mailbox, c.ReadOnly)
 	if box == nil {
@@ -41,9 +43,15 @@ func (s *session) selectMailbox(ctx context.Context, c *imap.Select) reply {
 	}
 	s.box = &selection{Mailbox: box, name: c.Mailbox, readOnly: c.ReadOnly, synced: time.Now()}
 	s.r.State = imap.Selected
+	s.on.condStore = s.on.condStore || c.CondStore
+	back := c.QResync != nil && c.QResync.UIDValidity == box.UIDValidity()
+	since := uint64(0)
+	if back {
+		since = s.presented(c.QResync.ModSeq)
+	}
 	s.describe()
-	if c.CondStore || c.QResync != nil {
-		s.w.Untagged(imap.OK, imap.CodeNoModSeq, "No mod-sequences are kept.")
+	if back {
+		s.resync(c.QResync, since)
 	}
 	if c.ReadOnly {
 		return reply{status: imap.OK, code: imap.CodeReadOnly, text: "Examine completed."}
@@ -72,6 +80,8 @@ func (s *session) describe() {
 	}
 	s.w.Untagged(imap.OK, imap.CodeUIDValidity(b.UIDValidity()), "UIDs valid")
 	s.w.Untagged(imap.OK, imap.CodeUIDNext(b.UIDNext()), "Predicted next UID")
+	b.modSeq = b.HighestModSeq()
+	s.tellModSeq()
 }
 
 // tellFlags tells the flags of the mailbox, and which can be changed.

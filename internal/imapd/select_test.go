@@ -19,6 +19,7 @@ func TestSelectAndFetch(t *testing.T) {
 		S: * OK [UNSEEN 1] First unseen.
 		S: * OK [UIDVALIDITY …] UIDs valid
 		S: * OK [UIDNEXT 4] Predicted next UID
+		S: * OK [HIGHESTMODSEQ …] Highest
 		S: a OK [READ-ONLY] Examine completed.
 		C: b FETCH 1 BODY[TEXT]
 		S: * 1 FETCH (BODY[TEXT] {17}\r\nbody number 000\r\n)
@@ -34,6 +35,7 @@ func TestSelectAndFetch(t *testing.T) {
 		S: * OK [UNSEEN 1] First unseen.
 		S: * OK [UIDVALIDITY …] UIDs valid
 		S: * OK [UIDNEXT 4] Predicted next UID
+		S: * OK [HIGHESTMODSEQ …] Highest
 		S: d OK [READ-WRITE] Select completed.
 		C: e FETCH 1 BODY[TEXT]
 		S: * 1 FETCH (FLAGS (\Seen \Recent) BODY[TEXT] {17}\r\nbody number 000\r\n)
@@ -54,7 +56,11 @@ func TestSelectAndFetch(t *testing.T) {
 		C: j UID FETCH 4:4294967295 FLAGS
 		S: j OK Fetch completed.
 		C: k FETCH 1:* (MODSEQ)
-		S: k BAD …
+		S: * OK [HIGHESTMODSEQ …] Highest
+		S: * 1 FETCH (MODSEQ (…))
+		S: * 2 FETCH (MODSEQ (…))
+		S: * 3 FETCH (MODSEQ (…))
+		S: k OK …
 	`)
 	c.dialogue(`C: z LOGOUT
 		S: * BYE …

@@ -17,6 +17,9 @@ type selection struct {
 
 	keywords mailstore.KeywordNames
 	recent   int
+	modSeq   uint64   // of the last Sync whose changes the client was told all of
+	said     uint64   // the largest mod-sequence that it was told
+	saved    imap.Set // UIDs of the last SEARCH that was to be saved (RFC 5182)
 	synced   time.Time
 	trouble  string // the error of the last Sync, which was logged
 }
@@ -28,8 +31,11 @@ type span struct{ lo, hi int }
 // as in Dovecot: the client and the session do not mean the same mailbox.
 func (b *selection) find(set imap.Set, uid bool) ([]span, bool) {
 	view := b.Messages()
-	if uid {
+	switch {
+	case uid:
 		return findUIDs(view, set), true
+	case len(set) == 0:
+		return nil, true
 	}
 	resolved := set.Resolve(uint32(len(view)))
 	if len(resolved) == 0 || resolved[len(resolved)-1].Stop > uint32(len(view)) {

@@ -25,6 +25,7 @@ type session struct {
 	r      *imap.Reader
 	w      *imap.Writer
 
+	on         enabled
 	box        *selection // nil = no mailbox is selected
 	fetcher    fetch.Fetcher
 	flags      []imap.Flag // scratch
@@ -83,6 +84,7 @@ func (s *session) handle(ctx context.Context, req *imap.Request) {
 	if r.status == "" {
 		return
 	}
+	s.tellProgress(req.Command, &r)
 	s.w.Tagged(req.Tag, r.status, r.code, r.text)
 	if r.then != nil {
 		r.then()
@@ -162,7 +164,7 @@ func (s *session) carryOut(ctx context.Context, req *imap.Request) reply {
 		s.w.Namespace([]imap.NamespaceData{{Delimiter: separator}}, nil, nil)
 		return ok("Namespace completed.")
 	case *imap.Enable:
-		return ok("Enabled.") // there is nothing to enable, and asking for it is no mistake
+		return s.enable(c)
 	case *imap.Compress:
 		return s.compress(c)
 	case *imap.Idle:
@@ -195,6 +197,7 @@ func (s *session) inMailbox(ctx context.Context, req *imap.Request) reply {
 	if s.box == nil {
 		return bad("No mailbox selected.")
 	}
+	s.box.replaceSaved(req.Command)
 	switch c := req.Command.(type) {
 	case *imap.Check:
 		return ok("Check completed.")
@@ -223,7 +226,8 @@ func (s *session) inMailbox(ctx context.Context, req *imap.Request) reply {
 // they stand here for clients that ask but once.
 func (s *session) capabilities() []string {
 	list := []string{"IMAP4rev1", "SASL-IR", "ID", "ENABLE", "IDLE", "LITERAL+", "NAMESPACE", "UIDPLUS", "MOVE", "UNSELECT",
-		"CHILDREN", "LIST-EXTENDED", "LIST-STATUS", "SPECIAL-USE", "ESEARCH"}
+		"CHILDREN", "LIST-EXTENDED", "LIST-STATUS", "SPECIAL-USE", "ESEARCH", "CONDSTORE", "QRESYNC",
+		"SEARCHRES", "WITHIN", "STATUS=SIZE"}
 	if !s.compressed {
 		list = append(list, "COMPRESS=DEFLATE")
 	}

@@ -10,7 +10,7 @@ import (
 // status is STATUS. The mailbox that is selected is brought up to date before, so that both answers agree.
 func (s *session) status(ctx context.Context, c *imap.Status) reply {
 	if c.Items&imap.StatusHighestModSeq != 0 {
-		return bad("No mod-sequences are kept.")
+		s.enableCondStore()
 	}
 	data, err := s.statusOf(ctx, c.Mailbox, c.Items)
 	if err != nil {
@@ -41,7 +41,7 @@ func (s *session) statusOf(ctx context.Context, name string, items imap.StatusIt
 // counts adds up what was asked of a mailbox.
 func counts(ctx context.Context, box *mailstore.Mailbox, items imap.StatusItems) (*imap.StatusData, error) {
 	view := box.Messages()
-	d := &imap.StatusData{Messages: uint32(len(view)), UIDNext: box.UIDNext(), UIDValidity: box.UIDValidity()}
+	d := &imap.StatusData{Messages: uint32(len(view)), UIDNext: box.UIDNext(), UIDValidity: box.UIDValidity(), HighestModSeq: box.HighestModSeq()}
 	for _, m := range view {
 		if m.Flags&mailstore.Seen == 0 {
 			d.Unseen++

@@ -2,6 +2,7 @@ package imapd
 
 import (
 	"context"
+	"math"
 	"slices"
 	"strings"
 
@@ -16,41 +17,91 @@ var flagOps = [...]mailstore.FlagOp{
 }
 
 // store is STORE and UID STORE. The client hears of every message, or, of those that it asked silence for, where another
-// session changed more.
+// session changed more, and of new mod-sequences.
 func (s *session) store(ctx context.Context, c *imap.Store) reply {
+	since := uint64(math.MaxUint64)
+	if c.UnchangedSince != nil {
+		s.enableCondStore()
+		since = *c.UnchangedSince
+	}
 	spans, found := s.box.find(c.Set, c.UID)
 	switch {
 	case !found:
 		return badSet()
-	case c.UnchangedSince != nil:
-		return bad("No mod-sequences are kept.")
 	case s.box.readOnly:
 		return readOnly()
 	}
-	msgs := s.box.messages(spans)
-	if len(msgs) == 0 {
+	st := storing{session: s, cmd: c, msgs: s.box.messages(spans)}
+	if len(st.msgs) == 0 {
 		return ok("Store completed.")
 	}
 	flags, keywords := splitFlags(c.Flags)
 	op := flagOps[c.Op]
-	s.countDeleted(msgs, op, flags)
-	now, err := s.box.StoreFlags(ctx, msgs, op, flags, keywords)
+	s.countDeleted(st.msgs, op, flags)
+	now, modified, err := s.box.StoreUnchanged(ctx, st.msgs, since, op, flags, keywords)
 	s.newKeywords()
-	changed := now
 	switch {
 	case err != nil:
-		changed = otherThan(now, msgs, asBefore)
+		s.tell(otherThan(now, st.msgs, asBefore), c.UID)
 	case c.Silent:
-		changed = otherThan(now, msgs, s.box.after(op, flags, keywords))
+		st.tellSilent(now, s.box.after(op, flags, keywords))
+	default:
+		s.tell(now, c.UID)
 	}
-	s.tell(changed, c.UID)
-	switch {
-	case err != nil:
+	s.tell(modified, c.UID)
+	if err != nil {
 		return s.refusal("store flags in", s.box.name, err)
-	case len(now) < len(msgs) && !c.UID: // UIDs that nothing has are no error
-		return expunged()
 	}
-	return ok("Store completed.")
+	return st.reply(len(now), modified)
+}
+
+// storing is a STORE that is carried out.
+type storing struct {
+	*session
+	cmd  *imap.Store
+	msgs []*mailstore.Message // as they were before
+}
+
+// tellSilent tells what is not as the client takes it to be, and the mod-sequences of the others (RFC 7162 §3.1.3).
+func (st *storing) tellSilent(now []*mailstore.Message, expected func(*mailstore.Message) (mailstore.Flags, mailstore.Keywords)) {
+	other := otherThan(now, st.msgs, expected)
+	if !st.on.condStore {
+		st.tell(other, st.cmd.UID)
+		return
+	}
+	view, before := st.box.Messages(), st.msgs
+	for _, m := range now {
+		for before[0].UID < m.UID {
+			before = before[1:]
+		}
+		i, _ := position(view, m.UID)
+		switch {
+		case len(other) > 0 && other[0].UID == m.UID:
+			other = other[1:]
+			st.tellOne(i, m, st.cmd.UID)
+		case m.ModSeq != before[0].ModSeq:
+			st.beginTold(i, m, st.cmd.UID)
+			st.box.said = max(st.box.said, m.ModSeq)
+			st.w.FetchModSeq(m.ModSeq)
+			st.w.EndFetch()
+		}
+	}
+}
+
+// reply names those that another had changed. UIDs that nothing has are no error, message numbers are.
+func (st *storing) reply(done int, modified []*mailstore.Message) reply {
+	r := ok("Store completed.")
+	if done+len(modified) < len(st.msgs) && !st.cmd.UID {
+		r = expunged()
+	}
+	if len(modified) == 0 {
+		return r
+	}
+	if r.status == imap.OK {
+		r.text = "Conditional store failed."
+	}
+	r.code = imap.CodeModified(st.box.numbers(modified, st.cmd.UID))
+	return r
 }
 
 func (s *session) countDeleted(msgs []*mailstore.Message, op mailstore.FlagOp, flags mailstore.Flags) {

@@ -3,6 +3,7 @@ package imapd
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"postrider/internal/imap"
@@ -35,10 +36,18 @@ func (s *session) update(ctx context.Context, req *imap.Request) {
 	if often && s.r.Buffered() > 0 && time.Since(s.box.synced) < s.stream.times.fresh {
 		return
 	}
-	if often && !uid {
-		mode = mailstore.NoExpunges
+	if often {
+		mode = viewMode(uid)
 	}
 	s.sync(ctx, mode, uid)
+}
+
+// viewMode is how the mailbox is looked at during FETCH, STORE and SEARCH: numbers stay where they are used.
+func viewMode(uid bool) mailstore.Mode {
+	if uid {
+		return mailstore.All
+	}
+	return mailstore.NoExpunges
 }
 
 // sync looks for changes and tells them. It is false when the mailbox is no longer what the client knows: then the session
@@ -53,8 +62,9 @@ func (s *session) sync(ctx context.Context, mode mailstore.Mode, uid bool) bool 
 		return false
 	}
 	s.syncTrouble(err)
-	for _, seq := range changes.Expunged {
-		s.w.Expunge(uint32(seq))
+	s.tellGone(&changes)
+	if mode == mailstore.All {
+		b.modSeq = b.HighestModSeq()
 	}
 	s.newKeywords()
 	if changes.New > 0 {
@@ -66,6 +76,23 @@ func (s *session) sync(ctx context.Context, mode mailstore.Mode, uid bool) bool 
 	}
 	s.tell(changes.Flags, uid)
 	return true
+}
+
+// tellGone tells what is not in the view any more.
+func (s *session) tellGone(changes *mailstore.Changes) {
+	if !s.on.vanishes() {
+		for _, seq := range changes.Expunged {
+			s.w.Expunge(uint32(seq))
+		}
+		return
+	}
+	var vanished imap.Set
+	for _, uid := range slices.Backward(changes.UIDs) {
+		vanished = vanished.Add(uid)
+	}
+	if len(vanished) > 0 {
+		s.w.Vanished(false, vanished)
+	}
 }
 
 // syncTrouble logs an error, once as long as it stays the same. The client has the mailbox as it was.
@@ -93,15 +120,36 @@ func (s *session) tell(msgs []*mailstore.Message, uid bool) {
 	view, before := s.box.Messages(), 0
 	for _, m := range msgs {
 		i, found := position(view[before:], m.UID)
-		if before += i; !found {
-			continue
+		if before += i; found {
+			s.tellOne(before, m, uid)
 		}
-		s.w.BeginFetch(uint32(before) + 1)
-		if uid {
-			s.w.FetchUID(m.UID)
-		}
-		s.flags = s.box.flagNames(s.flags[:0], m)
-		s.w.FetchFlags(s.flags)
-		s.w.EndFetch()
 	}
+}
+
+// tellOne writes the flags of message i of the view, with its mod-sequence if the client is to have those, and with the UID by which
+// QRESYNC goes (RFC 7162 §3.2.4).
+func (s *session) tellOne(i int, m *mailstore.Message, uid bool) {
+	s.beginTold(i, m, uid)
+	s.flags = s.box.flagNames(s.flags[:0], m)
+	s.w.FetchFlags(s.flags)
+	if s.on.condStore {
+		s.box.said = max(s.box.said, m.ModSeq)
+		s.w.FetchModSeq(m.ModSeq)
+	}
+	s.w.EndFetch()
+}
+
+func (s *session) beginTold(i int, m *mailstore.Message, uid bool) {
+	s.w.BeginFetch(s.number(i, m))
+	if (uid || s.on.qresync) && !s.on.uidOnly {
+		s.w.FetchUID(m.UID)
+	}
+}
+
+// number is what a FETCH response begins with, for message i of the view.
+func (s *session) number(i int, m *mailstore.Message) uint32 {
+	if s.on.uidOnly {
+		return m.UID
+	}
+	return uint32(i) + 1
 }

@@ -30,6 +30,8 @@ type mail struct {
 func (m *mail) Seq() uint32 { return m.seq }
 func (m *mail) UID() uint32 { return m.uid }
 
+func (m *mail) ModSeq() uint64 { return 10 * uint64(m.seq) }
+
 func (m *mail) Has(flag imap.Flag) bool {
 	return slices.ContainsFunc(m.flags, func(f imap.Flag) bool { return strings.EqualFold(string(f), string(flag)) })
 }

@@ -18,6 +18,7 @@ type examination struct {
 
 	informed bool
 	wire     int64
+	date     time.Time
 	arrived  int64 // day
 	file     *os.File
 	tree     *mime.Part
@@ -43,7 +44,9 @@ func (e *examination) match(k *key) (bool, error) {
 		return e.message.Has(k.flag), nil
 	case imap.KeyNotFlag:
 		return !e.message.Has(k.flag), nil
-	case imap.KeyBefore, imap.KeyOn, imap.KeySince, imap.KeyLarger, imap.KeySmaller:
+	case imap.KeyModSeq:
+		return e.message.ModSeq() >= k.num, nil
+	case imap.KeyBefore, imap.KeyOn, imap.KeySince, imap.KeyLarger, imap.KeySmaller, imap.KeyYounger, imap.KeyOlder:
 		return e.matchInfo(k)
 	case imap.KeyHeader, imap.KeySentBefore, imap.KeySentOn, imap.KeySentSince, imap.KeyBody, imap.KeyText:
 		return e.matchFile(k)
@@ -67,13 +70,17 @@ func (e *examination) matchInfo(k *key) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		e.informed, e.wire, e.arrived = true, wire, day(date.In(e.zone))
+		e.informed, e.wire, e.date, e.arrived = true, wire, date, day(date.In(e.zone))
 	}
 	switch k.op {
 	case imap.KeyLarger:
 		return uint64(e.wire) > k.num, nil
 	case imap.KeySmaller:
 		return uint64(e.wire) < k.num, nil
+	case imap.KeyYounger:
+		return !e.date.Before(k.time), nil
+	case imap.KeyOlder:
+		return !e.date.After(k.time), nil
 	}
 	return compareDay(k.op, e.arrived, k.day), nil
 }

@@ -3,6 +3,7 @@ package search
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/text/encoding"
 
@@ -29,12 +30,14 @@ type key struct {
 	field  string
 	needle *needle // nil: the field is there
 	day    int64
+	time   time.Time // of YOUNGER and OLDER
 	num    uint64
 }
 
 type compiler struct {
 	charset          encoding.Encoding // of the texts; nil is UTF-8
 	lastSeq, lastUID uint32
+	now              time.Time
 }
 
 func (c *compiler) compile(in *imap.Key) key {
@@ -56,6 +59,8 @@ func (c *compiler) compile(in *imap.Key) key {
 		k.cost, k.day = costHeader, day(in.Date)
 	case imap.KeyLarger, imap.KeySmaller:
 		k.cost = costInfo
+	case imap.KeyYounger, imap.KeyOlder:
+		k.cost, k.time = costInfo, c.now.Add(-time.Duration(in.Num)*time.Second)
 	case imap.KeyHeader:
 		k.cost, k.needle = costHeader, c.needle(in.Text)
 	case imap.KeyBody, imap.KeyText:

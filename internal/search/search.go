@@ -32,6 +32,7 @@ import (
 type Message interface {
 	Seq() uint32
 	UID() uint32
+	ModSeq() uint64          // RFC 7162
 	Has(flag imap.Flag) bool // system flags, \Recent and, in any case, keywords
 	// Info gives the size in octets with lines ending in CRLF, and the time of arrival.
 	Info(ctx context.Context) (wire int64, date time.Time, err error)
@@ -50,14 +51,13 @@ type Query struct {
 }
 
 // New prepares a search. Sets are resolved against the mailbox's last sequence number and UID, 0 in an empty one. Octets of
-// a text that are not its charset's are no error. MODSEQ is true for no message: as long as CONDSTORE is not announced, a
-// search with it is to be refused. The only error is ErrCharset.
+// a text that are not its charset's are no error. YOUNGER and OLDER count from now. The only error is ErrCharset.
 func New(cmd *imap.Search, lastSeq, lastUID uint32) (*Query, error) {
 	charset, ok := mime.Charset(cmd.Charset)
 	if !ok {
 		return nil, ErrCharset
 	}
-	c := compiler{charset: charset, lastSeq: lastSeq, lastUID: lastUID}
+	c := compiler{charset: charset, lastSeq: lastSeq, lastUID: lastUID, now: time.Now()}
 	return &Query{
 		root:    c.compile(&cmd.Key),
 		zone:    time.Local,

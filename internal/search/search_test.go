@@ -57,7 +57,9 @@ func TestKeys(t *testing.T) {
 		{"SEARCH ON 27-Mar-2021", "baddate"},
 		{"SEARCH LARGER 500000", ""},
 		{"SEARCH SMALLER 30", "empty"},
-		{"SEARCH MODSEQ 1", ""},
+		{"SEARCH MODSEQ 30 1:3", "base64"},
+		{"SEARCH YOUNGER 86400", ""},
+		{"SEARCH OLDER 86400 SMALLER 30", "empty"},
 		{"SEARCH CHARSET ISO-2022-JP 3 BODY " + literal("\x1b(B"), "base64"}, // no characters: in every text
 		{"SEARCH CHARSET UTF-16 TEXT " + literal("\xfe\xff") + " HEADER X-Dup " + literal("\xfe\xff"), "folded"},
 	} {

@@ -1,0 +1,74 @@
+package imapd
+
+import "postrider/internal/imap"
+
+// enabled is what the client has enabled, for as long as the session lasts (RFC 5161).
+type enabled struct {
+	condStore bool // RFC 7162: it is told the mod-sequence with the flags
+	qresync   bool // RFC 7162 §3.2: it is told UIDs of what has gone
+	uidOnly   bool // RFC 9586: it uses no message numbers, and is told none
+}
+
+// vanishes says whether the client is told VANISHED, not EXPUNGE.
+func (e *enabled) vanishes() bool { return e.qresync || e.uidOnly }
+
+// enable is ENABLE. What is not known is no mistake.
+func (s *session) enable(c *imap.Enable) reply {
+	var done []string
+	for _, name := range c.Capabilities {
+		if s.enableOne(name) {
+			done = append(done, name)
+		}
+	}
+	if len(done) > 0 {
+		s.w.Enabled(done)
+	}
+	return ok("Enabled.")
+}
+
+func (s *session) enableOne(name string) bool {
+	switch name {
+	case "CONDSTORE":
+		s.enableCondStore()
+	case "QRESYNC":
+		s.enableCondStore()
+		s.on.qresync = true
+	default:
+		return false
+	}
+	return true
+}
+
+// enableCondStore is what any command does that has to do with mod-sequences (RFC 7162 §3.1). Who did not ask for them when the mailbox
+// was selected hears now where it stands.
+func (s *session) enableCondStore() {
+	if s.on.condStore {
+		return
+	}
+	if s.on.condStore = true; s.box != nil {
+		s.tellModSeq()
+	}
+}
+
+// tellModSeq says up to which mod-sequence the client knows all.
+func (s *session) tellModSeq() {
+	s.box.said = s.box.modSeq
+	s.w.Untagged(imap.OK, imap.CodeHighestModSeq(s.box.modSeq), "Highest")
+}
+
+// tellProgress says it again at the end of a command, if the client cannot see it from what it was told; EXPUNGE and MOVE say it
+// in their answer (RFC 7162 §3.2.7).
+func (s *session) tellProgress(command imap.Command, r *reply) {
+	if s.box == nil || !s.on.qresync || s.end != "" || s.box.said >= s.box.modSeq {
+		return
+	}
+	switch command.(type) {
+	case *imap.Expunge, *imap.Move:
+		if r.status == imap.OK && r.code == "" {
+			s.box.said = s.box.modSeq
+			r.code = imap.CodeHighestModSeq(s.box.modSeq)
+			return
+		}
+	}
+	s.tellModSeq()
+}

@@ -1,0 +1,83 @@
+package imapd
+
+import "postrider/internal/imap"
+
+// highestOf is the largest mod-sequence of the messages that a result names (RFC 4731 §3.2, 9394 §3.1).
+func (b *selection) highestOf(r *imap.SearchResult) (highest uint64) {
+	spans, _ := b.find(named(r), r.UID)
+	view := b.Messages()
+	for _, sp := range spans {
+		for _, m := range view[sp.lo:sp.hi] {
+			highest = max(highest, m.ModSeq)
+		}
+	}
+	return highest
+}
+
+// save keeps what a later "$" means: with MIN, MAX or PARTIAL alone not all that was found (RFC 5182 §2.4).
+func (b *selection) save(r *imap.SearchResult) {
+	if r.Return&imap.ReturnSave == 0 {
+		return
+	}
+	if spans, _ := b.find(named(r), r.UID); !r.UID {
+		b.saved = b.numbers(b.messages(spans), true)
+		return
+	}
+	b.saved = named(r)
+}
+
+// named is what of a result MIN, MAX and PARTIAL are about; all where another option is given, or none.
+func named(r *imap.SearchResult) imap.Set {
+	if r.Return&(imap.ReturnMin|imap.ReturnMax|imap.ReturnPartial) == 0 || r.Return&(imap.ReturnAll|imap.ReturnCount) != 0 || len(r.Found) == 0 {
+		return r.Found
+	}
+	var some imap.Set
+	if r.Return&imap.ReturnMin != 0 {
+		some = append(some, imap.Range{Start: r.Found[0].Start, Stop: r.Found[0].Start})
+	}
+	if r.Return&imap.ReturnMax != 0 {
+		last := r.Found[len(r.Found)-1].Stop
+		some = append(some, imap.Range{Start: last, Stop: last})
+	}
+	if r.Return&imap.ReturnPartial != 0 {
+		some = append(some, r.Found.Slice(r.Partial)...)
+	}
+	return some.Resolve(0)
+}
+
+// replaceSaved puts the saved result in the place of each "$" of a command.
+func (b *selection) replaceSaved(command imap.Command) {
+	switch c := command.(type) {
+	case *imap.Fetch:
+		c.Set = b.unsaved(c.Set, c.UID)
+	case *imap.Store:
+		c.Set = b.unsaved(c.Set, c.UID)
+	case *imap.Copy:
+		c.Set = b.unsaved(c.Set, c.UID)
+	case *imap.Move:
+		c.Set = b.unsaved(c.Set, c.UID)
+	case *imap.Expunge:
+		c.Set = b.unsaved(c.Set, c.UID)
+	case *imap.Search:
+		b.replaceInKey(&c.Key)
+	}
+}
+
+// replaceInKey goes through a tree whose depth package imap bounds.
+func (b *selection) replaceInKey(k *imap.Key) {
+	k.Set = b.unsaved(k.Set, k.Op == imap.KeyUID)
+	for i := range k.Keys {
+		b.replaceInKey(&k.Keys[i])
+	}
+}
+
+// unsaved is the set that is meant, of UIDs or of the numbers that the messages have now.
+func (b *selection) unsaved(set imap.Set, uid bool) imap.Set {
+	if !set.Saved() {
+		return set
+	}
+	if uid {
+		return b.saved
+	}
+	return b.numbers(b.messages(findUIDs(b.Messages(), b.saved)), false)
+}
