@@ -112,7 +112,14 @@ type LocalDeliver struct {
 	CatchAll      string   `toml:"catch_all"`       // mailbox of unknown local recipients; "" = 550 5.1.1
 	Postmaster    string   `toml:"postmaster"`      // gets double bounces; default "postmaster"
 	DSNHeaderSize Size     `toml:"dsn_header_size"` // returned header, at most
+	QuotaFull     string   `toml:"quota_full"`      // mail for a full mailbox: defer (default), bounce
 }
+
+// Values of LocalDeliver.QuotaFull.
+const (
+	Defer  = "defer"
+	Bounce = "bounce"
+)
 
 // Relayd sends what is for other hosts.
 type Relayd struct {

@@ -76,6 +76,7 @@ func constants() *Config {
 			MaxForwards:   100,
 			Postmaster:    "postmaster",
 			DSNHeaderSize: 64 << 10,
+			QuotaFull:     Defer,
 		},
 		Relayd: Relayd{
 			Port:           25,

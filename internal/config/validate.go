@@ -220,6 +220,7 @@ func (v *validator) localdeliver(l *LocalDeliver) {
 	}
 	v.mailbox("localdeliver.postmaster", l.Postmaster)
 	v.size("localdeliver.dsn_header_size", l.DSNHeaderSize, 1<<10, 1<<20)
+	v.oneOf("localdeliver.quota_full", l.QuotaFull, Defer, Bounce)
 }
 
 // retries checks the times of a daemon's queue.

@@ -183,7 +183,7 @@ const (
 )
 
 // StatusItems is what STATUS asks for.
-type StatusItems uint8
+type StatusItems uint16
 
 // Status items.
 const (
@@ -192,9 +192,10 @@ const (
 	StatusUIDNext
 	StatusUIDValidity
 	StatusUnseen
-	StatusSize          // RFC 8438
-	StatusDeleted       // RFC 9051 §6.3.11
-	StatusHighestModSeq // RFC 7162
+	StatusSize           // RFC 8438
+	StatusDeleted        // RFC 9051 §6.3.11
+	StatusHighestModSeq  // RFC 7162
+	StatusDeletedStorage // RFC 9208 §4.1.4
 )
 
 // StoreOp is what STORE does with the flags.

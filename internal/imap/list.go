@@ -83,6 +83,7 @@ var statusNames = [...]struct {
 	{"SIZE", StatusSize},
 	{"DELETED", StatusDeleted},
 	{"HIGHESTMODSEQ", StatusHighestModSeq},
+	{"DELETED-STORAGE", StatusDeletedStorage},
 }
 
 func (p *parser) statusItems() (items StatusItems) {

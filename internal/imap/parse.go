@@ -38,6 +38,9 @@ var commands = map[string]spec{
 	"STATUS":      {loggedIn, parseStatus},
 	"APPEND":      {loggedIn, parseAppend},
 
+	"GETQUOTA":     {loggedIn, parseGetQuota},
+	"GETQUOTAROOT": {loggedIn, func(p *parser) Command { return &GetQuotaRoot{p.nextMailbox()} }},
+
 	"CHECK":       {Selected, bare[Check]},
 	"CLOSE":       {Selected, bare[Close]},
 	"UNSELECT":    {Selected, bare[Unselect]},

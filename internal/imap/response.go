@@ -218,7 +218,7 @@ func (w *Writer) ID(params []IDParam) {
 // StatusData is the state of a mailbox.
 type StatusData struct {
 	Messages, Recent, UIDNext, UIDValidity, Unseen, Deleted uint32
-	Size, HighestModSeq                                     uint64
+	Size, HighestModSeq, DeletedStorage                     uint64
 }
 
 func (d *StatusData) value(item StatusItems) uint64 {
@@ -237,6 +237,8 @@ func (d *StatusData) value(item StatusItems) uint64 {
 		return uint64(d.Deleted)
 	case StatusSize:
 		return d.Size
+	case StatusDeletedStorage:
+		return d.DeletedStorage
 	}
 	return d.HighestModSeq
 }

@@ -25,6 +25,9 @@ func (s *session) appendMessage(ctx context.Context, c *imap.Append) reply {
 		return s.destination("append to", c.Mailbox, err)
 	}
 	defer a.Close()
+	if err := s.o.Store.Room(ctx, c.Message.Size); err != nil {
+		return s.destination("append to", c.Mailbox, err)
+	}
 	flags, keywords := splitFlags(c.Flags)
 	m, err := a.Create(flags, keywords, c.Date)
 	if err != nil {

@@ -38,6 +38,8 @@ func (s *session) refusal(op, name string, err error) reply {
 		return readOnly()
 	case errors.Is(err, mailstore.ErrReset):
 		return gone()
+	case errors.Is(err, mailstore.ErrOverQuota):
+		return no(imap.CodeOverQuota, "Quota exceeded (mailbox for user is full)")
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return no(imap.CodeUnavailable, "Server shutting down.")
 	}

@@ -189,6 +189,10 @@ func (s *session) carryOut(ctx context.Context, req *imap.Request) reply {
 		return s.status(ctx, c)
 	case *imap.Append:
 		return s.appendMessage(ctx, c)
+	case *imap.GetQuota:
+		return s.getQuota(ctx, c)
+	case *imap.GetQuotaRoot:
+		return s.getQuotaRoot(ctx, c)
 	}
 	return s.inMailbox(ctx, req)
 }
@@ -228,6 +232,7 @@ func (s *session) capabilities() []string {
 	list := []string{"IMAP4rev1", "SASL-IR", "ID", "ENABLE", "IDLE", "LITERAL+", "NAMESPACE", "UIDPLUS", "MOVE", "UNSELECT",
 		"CHILDREN", "LIST-EXTENDED", "LIST-STATUS", "SPECIAL-USE", "ESEARCH", "CONDSTORE", "QRESYNC",
 		"SEARCHRES", "WITHIN", "STATUS=SIZE"}
+	list = append(list, "QUOTA", "QUOTA=RES-STORAGE", "QUOTA=RES-MESSAGE")
 	if !s.compressed {
 		list = append(list, "COMPRESS=DEFLATE")
 	}

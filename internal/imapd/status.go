@@ -53,6 +53,12 @@ func counts(ctx context.Context, box *mailstore.Mailbox, items imap.StatusItems)
 			d.Recent++
 		}
 	}
+	if items&imap.StatusDeletedStorage != 0 {
+		var err error
+		if d.DeletedStorage, err = deletedStorage(ctx, box); err != nil {
+			return nil, err
+		}
+	}
 	if items&imap.StatusSize != 0 {
 		return d, addSizes(ctx, box, d)
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"postrider/internal/config"
 	"postrider/internal/fault"
 	"postrider/internal/localdeliver/job"
 	"postrider/internal/sandbox"
@@ -62,7 +63,8 @@ func (m *Manager) startProcess(key laneKey) (*process, error) {
 	p := &process{Process: conn, in: job.NewDecoder(conn), out: job.NewEncoder(conn)}
 	p.forget = context.AfterFunc(m.working, func() { conn.Close() })
 	c := m.settings.Load().Config
-	hello := job.Hello{Version: job.Version, Roots: []string{key.root}, MaxForwards: c.LocalDeliver.MaxForwards, Origin: c.Origin}
+	hello := job.Hello{Version: job.Version, Roots: []string{key.root}, MaxForwards: c.LocalDeliver.MaxForwards, Origin: c.Origin,
+		BounceFull: c.LocalDeliver.QuotaFull == config.Bounce}
 	if key.extra != "" {
 		hello.Roots = append(hello.Roots, key.extra)
 	}

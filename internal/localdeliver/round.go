@@ -181,7 +181,7 @@ func (r *round) delivery(o *outcome, user table.User, ext string) (*delivery, la
 	j := job.Job{
 		Unique: maildir.Unique(at, e.ID, number, r.s.Host), Sender: e.From.Addr.String(),
 		Recipient: r.s.Router.Qualify(o.rcpt.Addr).String(), User: user.Name, Extension: ext,
-		Home: user.Home, Maildir: user.Maildir, Size: r.item.Size,
+		Home: user.Home, Maildir: user.Maildir, Quota: user.Quota, Size: r.item.Size,
 		Again: r.item.Again || r.item.Last(o.rcpt.Line) != nil, Kept: o.text,
 	}
 	if !o.rcpt.Orig.IsNull() {

@@ -148,6 +148,9 @@ func (m *Message) Err() error { return m.err }
 // Name is the message's file name in new/ (or, if an earlier delivery is found, in cur/) after Commit.
 func (m *Message) Name() string { return m.name }
 
+// Found says after Commit that an earlier delivery stands for this one.
+func (m *Message) Found() bool { return m.found }
+
 func (m *Message) flush() {
 	if m.err != nil || len(m.buf) == 0 {
 		return

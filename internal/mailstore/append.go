@@ -14,6 +14,7 @@ import (
 
 	"postrider/internal/fault"
 	"postrider/internal/maildir"
+	"postrider/internal/quota"
 )
 
 // uniqueName is a base name as maildir(5) wants it, without the sizes.
@@ -127,23 +128,31 @@ func (a *Append) Commit(ctx context.Context) (validity uint32, uids []uint32, er
 		}
 	}
 	fault.Point("mailstore.append-written")
-	validity, uids, err = a.folder.insert(ctx, func(lock *folderLock) (names []string, err error) {
-		for _, m := range a.drafts {
-			lock.touch()
-			set, err := a.folder.letters(ctx, m.keywords, true)
-			if err != nil {
-				return names, err
-			}
-			name := withInfo(m.base, m.flags, set)
-			if err := os.Rename(m.tmp, a.folder.path("cur/"+name)); err != nil {
-				return names, err
-			}
-			names = append(names, name)
-			m.tmp = ""
+	err = a.folder.store.bring(ctx, a.amount(), func() (came quota.Amount, err error) {
+		if validity, uids, err = a.folder.insert(ctx, func(lock *folderLock) ([]string, error) { return a.place(ctx, lock) }); err == nil {
+			came = a.amount()
 		}
-		return names, nil
+		return came, err
 	})
 	return validity, uids, storeError("append", err)
+}
+
+// place renames the messages' files into cur, under the folder's lock.
+func (a *Append) place(ctx context.Context, lock *folderLock) (names []string, err error) {
+	for _, m := range a.drafts {
+		lock.touch()
+		set, err := a.folder.letters(ctx, m.keywords, true)
+		if err != nil {
+			return names, err
+		}
+		name := withInfo(m.base, m.flags, set)
+		if err := os.Rename(m.tmp, a.folder.path("cur/"+name)); err != nil {
+			return names, err
+		}
+		names = append(names, name)
+		m.tmp = ""
+	}
+	return names, nil
 }
 
 // Close gives up what was not committed.

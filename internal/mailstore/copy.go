@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"postrider/internal/quota"
 )
 
 // Copied says which UIDs a COPY or MOVE made, in the order of the source.
@@ -20,7 +22,13 @@ type Copied struct {
 
 // Copy puts messages of the view into a folder, all or none; they share the file's blocks where the filesystem can link.
 func (b *Mailbox) Copy(ctx context.Context, msgs []*Message, to string) (Copied, error) {
-	c, _, err := b.copy(ctx, msgs, to)
+	var c Copied
+	err := b.folder.store.bring(ctx, b.amount(msgs), func() (quota.Amount, error) {
+		var copied []*Message
+		var err error
+		c, copied, err = b.copy(ctx, msgs, to)
+		return b.amount(copied), err
+	})
 	return c, storeError("copy", err)
 }
 
@@ -29,11 +37,17 @@ func (b *Mailbox) Move(ctx context.Context, msgs []*Message, to string) (Copied,
 	if b.readOnly {
 		return Copied{}, ErrReadOnly
 	}
-	c, copied, err := b.copy(ctx, msgs, to)
-	if err != nil {
-		return c, storeError("move", err)
-	}
-	return c, b.Expunge(ctx, copied)
+	var c Copied
+	err := b.folder.store.within(ctx, func() (came quota.Amount, err error) {
+		var copied []*Message
+		if c, copied, err = b.copy(ctx, msgs, to); err != nil {
+			return came, storeError("move", err)
+		}
+		came = b.amount(copied)
+		gone, err := b.remove(ctx, copied, 0)
+		return came.Minus(gone), err
+	})
+	return c, err
 }
 
 func (b *Mailbox) copy(ctx context.Context, msgs []*Message, to string) (c Copied, copied []*Message, err error) {

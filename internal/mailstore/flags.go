@@ -8,6 +8,8 @@ import (
 	"math"
 	"os"
 	"slices"
+
+	"postrider/internal/quota"
 )
 
 // FlagOp is what StoreFlags does.
@@ -76,26 +78,47 @@ func (f *folder) unchangedSince(msgs []*Message, since uint64) (unchanged, modif
 }
 
 // Expunge removes messages. The view still has them until the next Sync.
-func (b *Mailbox) Expunge(ctx context.Context, msgs []*Message) error { return b.remove(ctx, msgs, 0) }
+func (b *Mailbox) Expunge(ctx context.Context, msgs []*Message) error {
+	return b.expungeWith(ctx, msgs, 0)
+}
 
 // ExpungeDeleted removes those of messages that have \Deleted, whatever the view says: another session may have taken it off.
 func (b *Mailbox) ExpungeDeleted(ctx context.Context, msgs []*Message) error {
-	return b.remove(ctx, msgs, Deleted)
+	return b.expungeWith(ctx, msgs, Deleted)
 }
 
-// remove removes messages that have all of flags.
-func (b *Mailbox) remove(ctx context.Context, msgs []*Message, flags Flags) error {
+// expungeWith removes messages that have all of flags.
+func (b *Mailbox) expungeWith(ctx context.Context, msgs []*Message, flags Flags) error {
+	return b.folder.store.within(ctx, func() (quota.Amount, error) {
+		gone, err := b.remove(ctx, msgs, flags)
+		return quota.Amount{}.Minus(gone), err
+	})
+}
+
+// remove is expungeWith, and says how much is gone.
+func (b *Mailbox) remove(ctx context.Context, msgs []*Message, flags Flags) (gone quota.Amount, err error) {
 	if b.readOnly {
-		return ErrReadOnly
+		return gone, ErrReadOnly
 	}
-	err := b.change(ctx, func(lock *folderLock) error {
+	counts := b.folder.store.counts()
+	err = b.change(ctx, func(lock *folderLock) error {
 		marked := slices.DeleteFunc(slices.Clone(msgs), func(m *Message) bool {
 			now := b.folder.state.find(m.UID)
 			return now == nil || now.Flags&flags != flags
 		})
-		return b.folder.eachFile(lock, marked, func(path, _ string) (string, error) { return "", os.Remove(path) })
+		return b.folder.eachFile(lock, marked, func(path, _ string) (string, error) {
+			var removed quota.Amount
+			if counts {
+				removed = amountOf(path)
+			}
+			err := os.Remove(path)
+			if err == nil {
+				gone = gone.Plus(removed)
+			}
+			return "", err
+		})
 	})
-	return storeError("expunge", err)
+	return gone, storeError("expunge", err)
 }
 
 func storeError(op string, err error) error {

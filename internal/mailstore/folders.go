@@ -194,7 +194,7 @@ func (s *Store) trash(dir string) error {
 	}
 	s.forgetFolder(dir)
 	fault.Point("mailstore.trashed")
-	if err := os.RemoveAll(trash); err != nil {
+	if err := s.discard(trash); err != nil {
 		return err
 	}
 	return syncDir(s.root)

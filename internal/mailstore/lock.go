@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"postrider/internal/filelock"
 )
 
 // folderLock is the right to change the uidlist and file names.
@@ -70,44 +72,9 @@ func (l *folderLock) release() {
 	}
 }
 
-// ownLock is an fcntl lock that only programs of this suite take, before the dotlock: it is free at once when its holder
-// ends. It belongs to the open file, so that it also holds between the sessions of one process.
+// ownLock is a lock that only programs of this suite take, before the dotlock: it is free at once when its holder ends.
 func ownLock(ctx context.Context, path string, timeout time.Duration) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	deadline := time.Now().Add(timeout)
-	for wait := time.Millisecond; ; wait = min(2*wait, maxWait/4) {
-		err = tryLock(f)
-		if err == nil {
-			return f, nil
-		}
-		if err != unix.EAGAIN && err != unix.EACCES {
-			break
-		}
-		if !time.Now().Before(deadline) {
-			err = ErrLocked
-			break
-		}
-		select {
-		case <-ctx.Done():
-			f.Close()
-			return nil, ctx.Err()
-		case <-time.After(wait):
-		}
-	}
-	f.Close()
-	return nil, fmt.Errorf("lock %s: %w", path, err)
-}
-
-func tryLock(f *os.File) error {
-	lock := unix.Flock_t{Type: unix.F_WRLCK}
-	for {
-		if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &lock); err != unix.EINTR {
-			return err
-		}
-	}
+	return filelock.Take(ctx, path, timeout)
 }
 
 // TryLock takes such a lock on a file at path, which is made and stays, until the file is closed. ErrLocked is not waited for;

@@ -16,6 +16,9 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"postrider/internal/filelock"
+	"postrider/internal/quota"
 )
 
 // Errors that a session answers in its own way. All others are temporary failures.
@@ -30,7 +33,7 @@ var (
 	ErrNoSpace      = errors.New("no space left")            // wrapped beside ENOSPC and EDQUOT
 	ErrUnwritable   = errors.New("folder cannot be written") // what is there can be read and deleted; new mail waits
 	ErrReadOnly     = errors.New("mailbox is open read-only")
-	ErrLocked       = errors.New("folder is locked by another program")
+	ErrLocked       = filelock.ErrLocked
 )
 
 // Options of a Store. The zero value is for a local filesystem.
@@ -39,6 +42,7 @@ type Options struct {
 	LockTimeout time.Duration // how long to wait for another program's lock; 0 = 122 s, as Dovecot
 	Index       Index         // nil = none
 	Watcher     *Watcher      // of the process; nil = no hints
+	Quota       *quota.Root   // nil = mail is not counted
 }
 
 // Store is the mail of one user. It is safe for concurrent use.

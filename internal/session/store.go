@@ -9,6 +9,7 @@ import (
 
 	"postrider/internal/maildir"
 	"postrider/internal/mailstore"
+	"postrider/internal/quota"
 )
 
 // stores are the mail stores in use, one for each Maildir, so that its sessions share what they know of it.
@@ -59,7 +60,7 @@ func (s *stores) give(path string, sh *shared) {
 
 // openStore opens a Maildir. A user to whom no mail has come yet has none: it is made, and for homes below root the home, too.
 func (s *stores) openStore(r *Request, root string) (*mailstore.Store, error) {
-	o := mailstore.Options{Remote: r.Settings.Remote, Watcher: s.watcher}
+	o := mailstore.Options{Remote: r.Settings.Remote, Watcher: s.watcher, Quota: quota.New(r.Maildir, r.Quota)}
 	store, err := mailstore.Open(r.Maildir, o)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return store, err

@@ -135,7 +135,7 @@ func (m *Manager) Open(ctx context.Context, l Login, file *os.File) (pid int, er
 	k.root, k.extra = m.settings.Load().Config.Roots(u.Home, maildir)
 	request := handover.Session{
 		ID: l.Session.ID, Service: l.Service, User: u.Name, Home: u.Home, Maildir: maildir,
-		Tag: l.Session.Tag,
+		Quota: u.Quota, Tag: l.Session.Tag,
 	}
 	ctx, cancel := context.WithTimeout(ctx, m.times.open)
 	defer cancel()

@@ -20,7 +20,7 @@ import (
 )
 
 // Version of the protocol. Manager and worker are one program; a difference says that it was replaced meanwhile.
-const Version = 2
+const Version = 3
 
 // Bounds.
 const (
@@ -40,6 +40,7 @@ type Hello struct {
 	MaxForwards int      // members of one .forward
 	Origin      string   // domain of unqualified addresses
 	Delimiter   string   // between user and extension, one character; "" = none
+	BounceFull  bool     // mail for a full mailbox fails at once
 	Mailboxes   string   // below this directory missing homes are made; "" = nowhere
 }
 
@@ -54,6 +55,7 @@ type Job struct {
 	Home      string
 	Maildir   string
 	Size      int64
+	Quota     int64  // octets of all mail; 0 = the user database has none
 	Kept      string // file name of an earlier delivery that needs no other; "" = none is known
 	Again     bool   // an earlier delivery may have happened
 }
@@ -97,6 +99,7 @@ func (e *Encoder) Hello(h Hello) error {
 	e.text(h.Origin)
 	e.text(h.Delimiter)
 	e.text(h.Mailboxes)
+	e.flag(h.BounceFull)
 	return e.end()
 }
 
@@ -114,6 +117,7 @@ func (e *Encoder) Job(j *Job) error {
 		e.text(s)
 	}
 	e.number(j.Size)
+	e.number(j.Quota)
 	e.flag(j.Again)
 	return e.end()
 }
@@ -191,6 +195,7 @@ func (d *Decoder) Hello() (Hello, error) {
 	h := Hello{Version: d.small(math.MaxInt32), Roots: d.list(16)}
 	h.MaxForwards = d.small(MaxAddresses)
 	h.Origin, h.Delimiter, h.Mailboxes = d.text(), d.text(), d.text()
+	h.BounceFull = d.flag()
 	if d.err == nil && h.Version != Version {
 		d.fail("version %d", h.Version)
 	}
@@ -222,6 +227,7 @@ func (d *Decoder) Job() (*Job, error) {
 		}
 	}
 	j.Size = d.number(math.MaxInt64 >> 1)
+	j.Quota = d.number(math.MaxInt64)
 	j.Again = d.flag()
 	if d.err == nil && (!maildir.ValidUnique(j.Unique) || !strings.HasPrefix(j.Home, "/") || !strings.HasPrefix(j.Maildir, "/")) {
 		d.fail("bad name or path")

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"postrider/internal/maildir"
+	"postrider/internal/quota"
 	"postrider/internal/reply"
 )
 
@@ -26,6 +27,17 @@ func explain(err error) *reply.Reply {
 		return reply.New(451, 2, 1, "home directory is missing").With(err)
 	}
 	return reply.New(451, 3, 0, "mailbox cannot be written to").With(err)
+}
+
+// full is what the sender is told where the quota leaves no room, or cannot be known.
+func full(err error, bounce bool) *reply.Reply {
+	switch {
+	case !errors.Is(err, quota.ErrExceeded):
+		return explain(err)
+	case bounce:
+		return reply.New(552, 2, 2, "mailbox full").With(err)
+	}
+	return reply.New(452, 2, 2, "mailbox full").With(err)
 }
 
 // below says whether path lies under dir.

@@ -4,6 +4,7 @@
 package worker
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 
 	"postrider/internal/localdeliver/job"
 	"postrider/internal/maildir"
+	"postrider/internal/quota"
 	"postrider/internal/reply"
 )
 
@@ -65,6 +67,7 @@ type delivery struct {
 	message *maildir.Message // nil: none for the mailbox
 	result  *job.Result      // nil: the mailbox decides
 	forward []string
+	count   *quota.Change
 }
 
 // batch reads n jobs with their messages, delivers them together, and answers.
@@ -115,7 +118,7 @@ func (w *Worker) take(b *maildir.Batch) (*delivery, error) {
 	case j.Kept != "":
 		d.succeed(j.Kept)
 	default:
-		d.open(b, w.hello.Mailboxes)
+		w.open(d, b)
 	}
 	return d, w.copy(d)
 }
@@ -159,25 +162,36 @@ func (d *delivery) succeed(file string) {
 	}
 }
 
-// open begins the message in the Maildir, with what the last delivery adds on top (RFC 5321 §4.4).
-func (d *delivery) open(b *maildir.Batch, mailboxes string) {
+// open begins the message in the Maildir, if its quota has room for it.
+func (w *Worker) open(d *delivery, b *maildir.Batch) {
 	place := maildir.Place{Root: d.Home, Path: d.Maildir}
-	if mailboxes != "" && below(d.Home, mailboxes) {
-		place.Root = mailboxes
+	if root := w.hello.Mailboxes; root != "" && below(d.Home, root) {
+		place.Root = root
 	}
 	m, err := b.Create(place, d.Unique, d.Again)
 	if err != nil {
 		d.fail(explain(err))
 		return
 	}
+	head := d.head()
+	more := quota.Amount{Octets: int64(len(head)) + d.Size, Messages: 1}
+	if d.count, err = quota.New(d.Maildir, d.Quota).Reserve(context.Background(), more); err != nil {
+		m.Abort()
+		d.fail(full(err, w.hello.BounceFull && !d.Again)) // it may be there already
+		return
+	}
 	d.message = m
+	m.Write(head) // its error stays with the message
+}
+
+// head is what the last delivery adds on top (RFC 5321 §4.4).
+func (d *delivery) head() []byte {
 	head := make([]byte, 0, 512)
 	head = append(append(append(head, "Return-Path: <"...), d.Sender...), ">\r\n"...)
 	if d.Original != "" && d.Original != d.Recipient {
 		head = append(append(append(head, "X-Original-To: "...), d.Original...), "\r\n"...)
 	}
-	head = append(append(append(head, "Delivered-To: "...), d.Recipient...), "\r\n"...)
-	m.Write(head) // its error stays with the message
+	return append(append(append(head, "Delivered-To: "...), d.Recipient...), "\r\n"...)
 }
 
 // copy reads the message to its end, into the mailbox if it is meant for it.
@@ -204,11 +218,22 @@ func (d *delivery) settle() *job.Result {
 	switch {
 	case d.result != nil:
 	case d.message.Err() != nil:
+		d.count.Done(context.Background(), quota.Amount{})
 		d.fail(explain(d.message.Err()))
 	default:
+		d.counted()
 		d.succeed(d.message.Name())
 	}
 	return d.result
+}
+
+// counted counts the message by its size on disk. An earlier delivery was counted when it was made.
+func (d *delivery) counted() {
+	var came quota.Amount
+	if size, ok := quota.NameSize(d.message.Name()); ok && !d.message.Found() {
+		came = quota.Amount{Octets: size, Messages: 1}
+	}
+	d.count.Done(context.Background(), came)
 }
 
 // maxCleaned bounds the memory for Maildirs that were cleaned.

@@ -11,6 +11,7 @@ import (
 
 	"postrider/internal/address"
 	"postrider/internal/localdeliver/job"
+	"postrider/internal/quota"
 )
 
 // manager is the other end of a worker.
@@ -337,4 +338,41 @@ func FuzzForward(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestQuota(t *testing.T) {
+	t.Parallel()
+	for _, bounce := range []bool{false, true} {
+		home := t.TempDir()
+		m := start(t, job.Hello{BounceFull: bounce})
+		var jobs []*job.Job
+		for i := range 3 {
+			j := jobFor(home)
+			j.Unique, j.Quota = fmt.Sprintf("1760000000.id.%d.host", i+2), 200
+			jobs = append(jobs, j)
+		}
+		results := m.send(text, jobs...) // of 91 octets each, 86 of them on disk
+		want := []job.Kind{job.Delivered, job.Delivered, map[bool]job.Kind{false: job.Deferred, true: job.Failed}[bounce]}
+		for i, r := range results {
+			if r.Kind != want[i] {
+				t.Errorf("%d: %+v", i, r)
+			}
+		}
+		if status := results[2].Reply.Status(); status != map[bool]string{false: "4.2.2", true: "5.2.2"}[bounce] {
+			t.Errorf("status %s", status)
+		}
+		jobs[0].Again = true
+		if r := m.send(text, jobs[0])[0]; r.Kind != job.Deferred {
+			t.Errorf("what may be there already, without room: %+v", r)
+		}
+		jobs[1].Again, jobs[1].Quota = true, 300
+		if r := m.send(text, jobs[1])[0]; r.Kind != job.Delivered {
+			t.Errorf("what is there already: %+v", r)
+		}
+		files, _ := filepath.Glob(filepath.Join(home, "Maildir/*/*"))
+		used, _, err := quota.New(filepath.Join(home, "Maildir"), 200).Usage(t.Context())
+		if err != nil || used != (quota.Amount{Octets: 172, Messages: 2}) || len(files) != 2 {
+			t.Errorf("%v, %v: %q", used, err, files)
+		}
+	}
 }

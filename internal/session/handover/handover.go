@@ -98,6 +98,7 @@ type Session struct {
 	User    string
 	Home    string
 	Maildir string
+	Quota   int64  // octets; 0 = the user database has none
 	Tag     string // of the command to be answered
 }
 
@@ -105,6 +106,9 @@ type Session struct {
 func (s Session) Line() auth.Line {
 	l := auth.NewLine(auth.Begin).With("id", number(s.Number)).With("session", s.ID).With("service", s.Service).
 		With("name", s.User).With("home", s.Home).With("maildir", s.Maildir)
+	if s.Quota != 0 {
+		l = l.With("quota", strconv.FormatInt(s.Quota, 10))
+	}
 	if s.Tag != "" {
 		l = l.With("tag", s.Tag)
 	}
@@ -117,6 +121,9 @@ func ParseSession(l auth.Line) (Session, error) {
 	s := Session{
 		Number: uint64(r.number("id")), ID: r.text("session"), Service: r.text("service"), User: r.text("name"),
 		Home: r.text("home"), Maildir: r.text("maildir"), Tag: r.optional("tag"),
+	}
+	if r.optional("quota") != "" {
+		s.Quota = r.number("quota")
 	}
 	r.path(s.Home)
 	r.path(s.Maildir)

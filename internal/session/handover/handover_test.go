@@ -36,7 +36,7 @@ func TestSession(t *testing.T) {
 	t.Parallel()
 	for _, want := range []Session{
 		{Number: 1, ID: "x", Service: "imap", User: "a", Home: "/h", Maildir: "/h/Maildir"},
-		{Number: 1 << 62, ID: "x/+=", Service: "pop3", User: "a b@c", Home: "/h h", Maildir: "/m", Tag: "a]="},
+		{Number: 1 << 62, ID: "x/+=", Service: "pop3", User: "a b@c", Home: "/h h", Maildir: "/m", Quota: 1 << 40, Tag: "a]="},
 	} {
 		if got, err := ParseSession(reread(t, want.Line())); err != nil || got != want {
 			t.Errorf("%+v is read as %+v, %v", want, got, err)
