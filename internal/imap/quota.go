@@ -35,7 +35,7 @@ func (w *Writer) Quota(root string, resources []QuotaResource) {
 
 // QuotaRoot writes the quota roots of a mailbox, possibly none.
 func (w *Writer) QuotaRoot(mailbox string, roots ...string) {
-	b := appendMailbox(append(w.buf, "* QUOTAROOT "...), mailbox)
+	b := w.appendMailbox(append(w.buf, "* QUOTAROOT "...), mailbox)
 	for _, root := range roots {
 		b = appendAString(append(b, ' '), root)
 	}

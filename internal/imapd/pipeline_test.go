@@ -19,18 +19,20 @@ import (
 // deflated is a client behind COMPRESS. It decodes with a reader that gives what has come.
 type deflated struct {
 	*client
-	to *flate.Writer
+	to  *flate.Writer
+	out *bufio.Writer // one write for what is sent at once: the server may have hung up before a second
 }
 
 func (c *client) compress() *deflated {
 	c.t.Helper()
 	c.dialogue("C: z COMPRESS DEFLATE\nS: z OK Begin compression.")
-	to, err := flate.NewWriter(c.conn, flate.BestCompression)
+	out := bufio.NewWriterSize(c.conn, 64<<10)
+	to, err := flate.NewWriter(out, flate.BestCompression)
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	c.r = bufio.NewReader(inflate.NewReader(c.r))
-	return &deflated{c, to}
+	return &deflated{c, to, out}
 }
 
 func (d *deflated) send(text string) {
@@ -38,7 +40,7 @@ func (d *deflated) send(text string) {
 	if _, err := io.WriteString(d.to, text); err != nil {
 		d.t.Fatal(err)
 	}
-	if err := d.to.Flush(); err != nil {
+	if err := errors.Join(d.to.Flush(), d.out.Flush()); err != nil {
 		d.t.Fatal(err)
 	}
 }
