@@ -31,7 +31,7 @@ func beginIMAP(c *connection) dialogue {
 // capabilities are those of the connection as it is. What the session can do is said after the login; IDLE and ENABLE stand
 // here, too, for clients that ask only once.
 func (d *imapDialogue) capabilities() []string {
-	list := []string{"IMAP4rev1", "LITERAL+", "SASL-IR", "ID", "ENABLE", "IDLE"}
+	list := []string{"IMAP4rev1", "IMAP4rev2", "LITERAL+", "SASL-IR", "ID", "ENABLE", "IDLE"}
 	if d.c.mayStartTLS() {
 		list = append(list, "STARTTLS")
 	}

@@ -38,6 +38,11 @@ func (i *FetchItem) HasSection() bool { return i.Attr >= FetchSection }
 // reads says whether the message may be read anew for the item.
 func (i *FetchItem) reads() bool { return i.HasSection() || i.Attr == FetchBinarySize }
 
+// Old says whether IMAP4rev2 has the item under another name only.
+func (a FetchAttr) Old() bool {
+	return a == FetchRFC822 || a == FetchRFC822Header || a == FetchRFC822Text
+}
+
 // SetsSeen says whether the item, when fetched, sets \Seen.
 func (i *FetchItem) SetsSeen() bool { return i.HasSection() && !i.Peek }
 

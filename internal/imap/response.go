@@ -142,7 +142,8 @@ type ListData struct {
 	Attrs      []MailboxAttr
 	Delimiter  byte // 0 = none
 	Mailbox    string
-	Subscribed bool // there are subscribed mailboxes below (CHILDINFO, RFC 5258 §3.5)
+	Subscribed bool   // there are subscribed mailboxes below (CHILDINFO, RFC 5258 §3.5)
+	OldName    string // that the mailbox had, if that is told (RFC 9051 §6.3.9.7)
 }
 
 // List writes a line of LIST or LSUB.
@@ -161,6 +162,9 @@ func (w *Writer) List(l *ListData) {
 	b = w.appendMailbox(b, l.Mailbox)
 	if l.Subscribed {
 		b = append(b, ` ("CHILDINFO" ("SUBSCRIBED"))`...)
+	}
+	if l.OldName != "" {
+		b = append(w.appendMailbox(append(b, ` ("OLDNAME" (`...), l.OldName), "))"...)
 	}
 	w.line(b)
 }

@@ -2,6 +2,7 @@ package imap
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"time"
 )
@@ -45,6 +46,11 @@ type Key struct {
 	Text  string // octets as they came
 	Date  time.Time
 	Num   uint64
+}
+
+// Any says whether something holds of the key or of one below it.
+func (k *Key) Any(holds func(*Key) bool) bool {
+	return holds(k) || slices.ContainsFunc(k.Keys, func(below Key) bool { return below.Any(holds) })
 }
 
 // searchKeys has the keys of fixed form: what follows depends on Op alone, except where flag or field are given.

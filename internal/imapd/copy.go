@@ -13,6 +13,9 @@ func (s *session) copy(ctx context.Context, c *imap.Copy) reply {
 	if !found {
 		return badSet()
 	}
+	if r, over := s.tooMany(length(spans)); over {
+		return r
+	}
 	msgs := s.box.messages(spans)
 	if len(msgs) == 0 {
 		return ok("No messages found.")
@@ -41,6 +44,7 @@ func (s *session) move(ctx context.Context, c *imap.Move) reply {
 	if s.box.readOnly {
 		return readOnly()
 	}
+	spans, lowest := s.limited(spans)
 	msgs := s.box.messages(spans)
 	if len(msgs) == 0 {
 		return ok("No messages found.")
@@ -57,7 +61,7 @@ func (s *session) move(ctx context.Context, c *imap.Move) reply {
 		return expunged()
 	}
 	s.sum.Expunged += len(moved.To)
-	return ok("Move completed.")
+	return s.cut(ok("Move completed."), lowest)
 }
 
 // copyUID says which UID each message has got; both sets have the same order.

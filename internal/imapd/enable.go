@@ -4,6 +4,7 @@ import "postrider/internal/imap"
 
 // enabled is what the client has enabled, for as long as the session lasts (RFC 5161).
 type enabled struct {
+	rev2      bool // IMAP4rev2 (RFC 9051): nothing is \Recent, names are in UTF-8, SEARCH is answered with ESEARCH
 	condStore bool // RFC 7162: it is told the mod-sequence with the flags
 	qresync   bool // RFC 7162 §3.2: it is told UIDs of what has gone
 	uidOnly   bool // RFC 9586: it uses no message numbers, and is told none
@@ -17,13 +18,21 @@ func (s *session) enable(c *imap.Enable) reply {
 	var done []string
 	for _, name := range c.Capabilities {
 		if s.enableOne(name) {
-			done = append(done, name)
+			done = append(done, announced(name))
 		}
 	}
 	if len(done) > 0 {
 		s.w.Enabled(done)
 	}
 	return ok("Enabled.")
+}
+
+// announced is a name as it is announced.
+func announced(name string) string {
+	if name == "IMAP4REV2" {
+		return "IMAP4rev2"
+	}
+	return name
 }
 
 func (s *session) enableOne(name string) bool {
@@ -33,6 +42,10 @@ func (s *session) enableOne(name string) bool {
 	case "QRESYNC":
 		s.enableCondStore()
 		s.on.qresync = true
+	case "IMAP4REV2":
+		s.on.rev2, s.r.UTF8, s.w.UTF8 = true, true, true
+	case "UIDONLY":
+		s.on.uidOnly, s.w.UIDOnly = true, true
 	default:
 		return false
 	}

@@ -63,18 +63,25 @@ func (s *session) fetch(ctx context.Context, c *imap.Fetch) reply {
 	if c.ChangedSince != nil {
 		spans = f.changed(c, spans)
 	}
+	if c.Partial != nil {
+		spans = pick(spans, *c.Partial)
+		if r, over := s.tooMany(length(spans)); over {
+			return r
+		}
+	}
+	spans, lowest := s.limited(spans)
 	f.marks = !s.box.readOnly && slices.ContainsFunc(c.Items, func(i imap.FetchItem) bool { return i.SetsSeen() })
 	if f.marks && !s.on.condStore { // who has mod-sequences hears of it with the new one, later
 		f.withFlags = with(imap.FetchFlags, f.withFlags)
 	}
-	if c.UID {
+	if c.UID && !s.on.uidOnly {
 		f.items, f.withFlags = with(imap.FetchUID, f.items), with(imap.FetchUID, f.withFlags)
 	}
 	f.source.box = s.box.Mailbox
 	f.message.Source = &f.source
 	f.answer(spans)
 	f.mark()
-	return f.reply()
+	return s.cut(f.reply(), lowest)
 }
 
 // changed is what of spans has changed since the client looked (RFC 7162 §3.1.4.1), after it was told what of the set has gone (§3.2.6).

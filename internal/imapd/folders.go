@@ -95,6 +95,9 @@ func (s *session) rename(ctx context.Context, c *imap.Rename) reply {
 	if s.box != nil && from != mailstore.Inbox && (s.box.name == from || strings.HasPrefix(s.box.name, from+string(separator))) {
 		s.leaveAloud()
 	}
+	if s.on.rev2 && from != mailstore.Inbox {
+		s.listRenamed(from, to)
+	}
 	return ok("Rename completed.")
 }
 

@@ -1,4 +1,4 @@
-// Package imapd serves IMAP4rev1 (RFC 3501) to a user who has logged in: one session over one connection and one mail store.
+// Package imapd serves IMAP4rev1 and IMAP4rev2 (RFC 3501, 9051) to a user who has logged in: one session over one connection and one mail store.
 // Where the RFCs leave freedom it answers as Dovecot 2.3 does, since that is what clients were tried with.
 //
 // A session runs as the owner of the mail; the client is that user, or who stole a password. It can read and destroy that
@@ -41,6 +41,8 @@ type Options struct {
 	MessageSize int64           // octets that APPEND takes; 0 = no limit
 	IdleTimeout time.Duration   // without any input, IDLE included; 0 = 30 minutes
 	Log         Logger          // names the user in its lines; nil = nobody listens
+
+	limit int // messages that a command works on; 0 = maxMessages
 }
 
 const defaultIdle = 30 * time.Minute
@@ -55,6 +57,9 @@ func serve(ctx context.Context, conn net.Conn, o Options, t times) Summary {
 	defer conn.Close()
 	if o.IdleTimeout <= 0 {
 		o.IdleTimeout = defaultIdle
+	}
+	if o.limit <= 0 {
+		o.limit = maxMessages
 	}
 	if o.Log == nil {
 		o.Log = silent{}

@@ -47,16 +47,20 @@ func (c *candidate) Has(flag imap.Flag) bool {
 
 // search is SEARCH and UID SEARCH (RFC 3501 §6.4.4, RFC 4731). Numbers that are out of range find nothing, as in Dovecot.
 func (s *session) search(ctx context.Context, tag string, c *imap.Search) reply {
+	if s.on.rev2 && !c.Extended {
+		c.Extended, c.Return = true, imap.ReturnAll
+	}
 	if c.Return&imap.ReturnSave != 0 {
 		s.box.saved = nil // should it fail
 	}
-	modSeqs := asksModSeq(&c.Key)
+	modSeqs := c.Key.Any(ofModSeqs)
 	if modSeqs {
 		s.enableCondStore()
 		if !s.sync(ctx, viewMode(c.UID), c.UID) {
 			return gone()
 		}
 	}
+	s.box.numberKeys(&c.Key)
 	view := s.box.Messages()
 	query, err := search.New(c, uint32(len(view)), lastUID(view))
 	if errors.Is(err, search.ErrCharset) {
@@ -65,7 +69,8 @@ func (s *session) search(ctx context.Context, tag string, c *imap.Search) reply 
 	if err != nil {
 		return s.refusal("search", s.box.name, err)
 	}
-	found, err := s.matches(ctx, query, c.UID)
+	candidates, lowest := s.candidates(query)
+	found, err := s.matches(ctx, tag, query, candidates, c.UID)
 	if err != nil {
 		return s.refusal("search", s.box.name, err)
 	}
@@ -80,15 +85,25 @@ func (s *session) search(ctx context.Context, tag string, c *imap.Search) reply 
 	case c.Return != imap.ReturnSave:
 		s.w.ESearch(tag, &result)
 	}
-	return ok("Search completed.")
+	return s.cut(ok("Search completed."), lowest)
+}
+
+// candidates are the numbers of the messages that are looked at, and the lowest UID of them if there are others.
+func (s *session) candidates(query *search.Query) (numbers imap.Set, lowest uint32) {
+	all := query.Candidates(uint32(len(s.box.Messages())))
+	if all.Len() <= uint64(s.o.limit) {
+		return all, 0
+	}
+	numbers = all.Slice(imap.ResultRange{First: -1, Last: -int64(s.o.limit)})
+	return numbers, s.box.Messages()[numbers[0].Start-1].UID
 }
 
 // matches returns the numbers or UIDs of what is found. A message that is gone is not.
-func (s *session) matches(ctx context.Context, query *search.Query, uid bool) (found imap.Set, err error) {
+func (s *session) matches(ctx context.Context, tag string, query *search.Query, candidates imap.Set, uid bool) (found imap.Set, err error) {
 	view := s.box.Messages()
 	c := candidate{source: source{box: s.box.Mailbox}, box: s.box}
 	said := time.Now()
-	for _, r := range query.Candidates(uint32(len(view))) {
+	for _, r := range candidates {
 		for seq := r.Start; seq <= r.Stop; seq++ {
 			c.seq, c.source.Message = seq, view[seq-1]
 			match, err := query.Match(ctx, &c)
@@ -98,7 +113,7 @@ func (s *session) matches(ctx context.Context, query *search.Query, uid bool) (f
 			if match && err == nil {
 				found = found.Add(number(&c, uid))
 			}
-			if err := s.progress(&said, seq, len(view)); err != nil {
+			if err := s.progress(&said, tag, uint64(seq), uint64(len(view))); err != nil {
 				return nil, err
 			}
 			if err := ctx.Err(); err != nil {
@@ -116,28 +131,14 @@ func number(c *candidate, uid bool) uint32 {
 	return c.Seq()
 }
 
-// asksModSeq says whether a search depends on mod-sequences. The depth of keys is bounded by package imap.
-func asksModSeq(k *imap.Key) bool {
-	if k.Op == imap.KeyModSeq {
-		return true
-	}
-	for i := range k.Keys {
-		if asksModSeq(&k.Keys[i]) {
-			return true
-		}
-	}
-	return false
-}
+func ofModSeqs(k *imap.Key) bool { return k.Op == imap.KeyModSeq }
 
-// searchSilence is how long a client hears nothing of a search, as in Dovecot.
-const searchSilence = 10 * time.Second
-
-// progress tells a client that waits that something is done for it, and finds out whether it is still there.
-func (s *session) progress(said *time.Time, seq uint32, total int) error {
-	if time.Since(*said) < searchSilence {
+// progress tells a client that waits how much of total is done for it (RFC 9585), and finds out whether it is still there.
+func (s *session) progress(said *time.Time, tag string, done, total uint64) error {
+	if time.Since(*said) < s.stream.times.silence {
 		return nil
 	}
 	*said = time.Now()
-	s.w.Untagged(imap.OK, "", fmt.Sprintf("Searched %d%% of the mailbox", uint64(seq)*100/uint64(total)))
+	s.w.Untagged(imap.OK, imap.CodeInProgress(tag, done, total), fmt.Sprintf("Searched %d%% of the mailbox", done*100/total))
 	return s.w.Flush()
 }

@@ -45,7 +45,7 @@ func named(r *imap.SearchResult) imap.Set {
 	return some.Resolve(0)
 }
 
-// replaceSaved puts the saved result in the place of each "$" of a command.
+// replaceSaved puts the saved result in the place of the "$" of a command; that of a SEARCH is replaced later.
 func (b *selection) replaceSaved(command imap.Command) {
 	switch c := command.(type) {
 	case *imap.Fetch:
@@ -58,26 +58,37 @@ func (b *selection) replaceSaved(command imap.Command) {
 		c.Set = b.unsaved(c.Set, c.UID)
 	case *imap.Expunge:
 		c.Set = b.unsaved(c.Set, c.UID)
-	case *imap.Search:
-		b.replaceInKey(&c.Key)
-	}
-}
-
-// replaceInKey goes through a tree whose depth package imap bounds.
-func (b *selection) replaceInKey(k *imap.Key) {
-	k.Set = b.unsaved(k.Set, k.Op == imap.KeyUID)
-	for i := range k.Keys {
-		b.replaceInKey(&k.Keys[i])
 	}
 }
 
 // unsaved is the set that is meant, of UIDs or of the numbers that the messages have now.
 func (b *selection) unsaved(set imap.Set, uid bool) imap.Set {
-	if !set.Saved() {
+	switch {
+	case !set.Saved():
 		return set
-	}
-	if uid {
+	case uid:
 		return b.saved
 	}
-	return b.numbers(b.messages(findUIDs(b.Messages(), b.saved)), false)
+	return numbersOf(findUIDs(b.Messages(), b.saved))
+}
+
+// numberKeys makes keys of message numbers of all sets of a search, so that it need not look at what is in none of them. The depth of
+// the tree is bounded by package imap.
+func (b *selection) numberKeys(k *imap.Key) {
+	switch {
+	case k.Set.Saved():
+		k.Op, k.Set = imap.KeySeq, b.unsaved(k.Set, false)
+	case k.Op == imap.KeyUID:
+		k.Op, k.Set = imap.KeySeq, numbersOf(findUIDs(b.Messages(), k.Set))
+	}
+	for i := range k.Keys {
+		b.numberKeys(&k.Keys[i])
+	}
+}
+
+func numbersOf(spans []span) (set imap.Set) {
+	for _, sp := range spans {
+		set = append(set, imap.Range{Start: uint32(sp.lo) + 1, Stop: uint32(sp.hi)})
+	}
+	return set
 }

@@ -41,7 +41,7 @@ func (s *session) selectMailbox(ctx context.Context, c *imap.Select) reply {
 	if err != nil {
 		s.o.Log.Warn("select %s: %v", c.Mailbox, err)
 	}
-	s.box = &selection{Mailbox: box, name: c.Mailbox, readOnly: c.ReadOnly, synced: time.Now()}
+	s.box = &selection{Mailbox: box, on: &s.on, name: c.Mailbox, readOnly: c.ReadOnly, synced: time.Now()}
 	s.r.State = imap.Selected
 	s.on.condStore = s.on.condStore || c.CondStore
 	back := c.QResync != nil && c.QResync.UIDValidity == box.UIDValidity()
@@ -74,14 +74,19 @@ func (s *session) describe() {
 			b.recent++
 		}
 	}
-	s.w.Recent(uint32(b.recent))
-	if unseen > 0 {
+	if !s.on.rev2 {
+		s.w.Recent(uint32(b.recent))
+	}
+	if unseen > 0 && !s.on.uidOnly && !s.on.rev2 {
 		s.w.Untagged(imap.OK, imap.CodeUnseen(uint32(unseen)), "First unseen.")
 	}
 	s.w.Untagged(imap.OK, imap.CodeUIDValidity(b.UIDValidity()), "UIDs valid")
 	s.w.Untagged(imap.OK, imap.CodeUIDNext(b.UIDNext()), "Predicted next UID")
 	b.modSeq = b.HighestModSeq()
 	s.tellModSeq()
+	if s.on.rev2 {
+		s.listSelected(b.name)
+	}
 }
 
 // tellFlags tells the flags of the mailbox, and which can be changed.
@@ -104,7 +109,7 @@ func (s *session) closeMailbox(ctx context.Context) reply {
 	}
 	_, err := s.box.Sync(ctx, mailstore.All)
 	if err == nil || errors.Is(err, mailstore.ErrUnwritable) {
-		err = s.removeDeleted(ctx, nil)
+		_, err = s.removeDeleted(ctx, nil)
 	}
 	if err != nil {
 		r := s.refusal("close", s.box.name, err)
@@ -126,30 +131,35 @@ func (s *session) expunge(ctx context.Context, c *imap.Expunge) reply {
 	if !s.sync(ctx, mailstore.All, c.UID) {
 		return gone()
 	}
-	if err := s.removeDeleted(ctx, set); err != nil {
+	lowest, err := s.removeDeleted(ctx, set)
+	if err != nil {
 		return s.refusal("expunge", s.box.name, err)
 	}
-	return ok("Expunge completed.")
+	return s.cut(ok("Expunge completed."), lowest)
 }
 
-// removeDeleted removes messages with \Deleted, of a set of UIDs if it is not nil.
-func (s *session) removeDeleted(ctx context.Context, set imap.Set) error {
+// removeDeleted removes messages with \Deleted, of a set of UIDs if it is not nil: then of so many only those with the highest, down
+// to lowest.
+func (s *session) removeDeleted(ctx context.Context, set imap.Set) (lowest uint32, err error) {
 	view := s.box.Messages()
 	spans := []span{{0, len(view)}}
 	if set != nil {
 		spans = findUIDs(view, set)
 	}
-	var deleted []*mailstore.Message
+	var deleted []span
 	for _, sp := range spans {
-		for _, m := range view[sp.lo:sp.hi] {
-			if m.Flags&mailstore.Deleted != 0 {
-				deleted = append(deleted, m)
+		for i := sp.lo; i < sp.hi; i++ {
+			if view[i].Flags&mailstore.Deleted != 0 {
+				deleted = add(deleted, i)
 			}
 		}
 	}
 	if len(deleted) == 0 {
-		return nil
+		return 0, nil
 	}
-	s.sum.Expunged += len(deleted)
-	return s.box.ExpungeDeleted(ctx, deleted)
+	if set != nil {
+		deleted, lowest = s.limited(deleted)
+	}
+	s.sum.Expunged += length(deleted)
+	return lowest, s.box.ExpungeDeleted(ctx, s.box.messages(deleted))
 }

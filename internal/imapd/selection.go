@@ -15,6 +15,7 @@ type selection struct {
 	name     string
 	readOnly bool
 
+	on       *enabled
 	keywords mailstore.KeywordNames
 	recent   int
 	modSeq   uint64   // of the last Sync whose changes the client was told all of
@@ -107,7 +108,7 @@ func (b *selection) flagNames(list []imap.Flag, m *mailstore.Message) []imap.Fla
 			list = append(list, f.name)
 		}
 	}
-	if b.Recent(m.UID) {
+	if !b.on.rev2 && b.Recent(m.UID) {
 		list = append(list, imap.FlagRecent)
 	}
 	if m.Keywords == 0 {

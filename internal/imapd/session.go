@@ -148,6 +148,14 @@ func (s *session) unreadable(err error) {
 
 // carryOut does what a command says; those of a selected mailbox come to inMailbox.
 func (s *session) carryOut(ctx context.Context, req *imap.Request) reply {
+	if s.on.uidOnly && usesNumbers(req) {
+		return uidRequired()
+	}
+	if s.on.rev2 {
+		if item := wentWithRev2(req.Command); item != "" {
+			return bad(item + " is not of IMAP4rev2.")
+		}
+	}
 	switch c := req.Command.(type) {
 	case *imap.Capability:
 		s.w.Capability(s.capabilities())
@@ -229,9 +237,10 @@ func (s *session) inMailbox(ctx context.Context, req *imap.Request) reply {
 // capabilities are those of RFC 3501 and of what else is here whole. Some are of the time before login only; as in Dovecot
 // they stand here for clients that ask but once.
 func (s *session) capabilities() []string {
-	list := []string{"IMAP4rev1", "SASL-IR", "ID", "ENABLE", "IDLE", "LITERAL+", "NAMESPACE", "UIDPLUS", "MOVE", "UNSELECT",
+	list := []string{"IMAP4rev1", "IMAP4rev2", "SASL-IR", "ID", "ENABLE", "IDLE", "LITERAL+", "NAMESPACE", "UIDPLUS", "MOVE", "UNSELECT",
 		"CHILDREN", "LIST-EXTENDED", "LIST-STATUS", "SPECIAL-USE", "ESEARCH", "CONDSTORE", "QRESYNC",
-		"SEARCHRES", "WITHIN", "STATUS=SIZE"}
+		"SEARCHRES", "WITHIN", "STATUS=SIZE", "PARTIAL", "UIDONLY", "INPROGRESS"}
+	list = append(list, fmt.Sprintf("MESSAGELIMIT=%d", s.o.limit))
 	list = append(list, "QUOTA", "QUOTA=RES-STORAGE", "QUOTA=RES-MESSAGE")
 	if !s.compressed {
 		list = append(list, "COMPRESS=DEFLATE")

@@ -12,9 +12,9 @@ func TestLogin(t *testing.T) {
 	s := newServer(t)
 	c := s.connect(func(o *Options) { o.Tag, o.Folders = "x1", specials })
 	c.dialogue(`
-		S: x1 OK [CAPABILITY IMAP4rev1 …LITERAL+…COMPRESS=DEFLATE] Logged in
+		S: x1 OK [CAPABILITY IMAP4rev1 IMAP4rev2 …LITERAL+…COMPRESS=DEFLATE] Logged in
 		C: a1 CAPABILITY
-		S: * CAPABILITY IMAP4rev1 SASL-IR … COMPRESS=DEFLATE
+		S: * CAPABILITY IMAP4rev1 IMAP4rev2 SASL-IR … COMPRESS=DEFLATE
 		S: a1 OK Capability completed.
 		C: a2 NAMESPACE
 		S: * NAMESPACE (("" ".")) NIL NIL

@@ -31,6 +31,7 @@ func (s *session) store(ctx context.Context, c *imap.Store) reply {
 	case s.box.readOnly:
 		return readOnly()
 	}
+	spans, lowest := s.limited(spans)
 	st := storing{session: s, cmd: c, msgs: s.box.messages(spans)}
 	if len(st.msgs) == 0 {
 		return ok("Store completed.")
@@ -52,7 +53,7 @@ func (s *session) store(ctx context.Context, c *imap.Store) reply {
 	if err != nil {
 		return s.refusal("store flags in", s.box.name, err)
 	}
-	return st.reply(len(now), modified)
+	return s.cut(st.reply(len(now), modified), lowest)
 }
 
 // storing is a STORE that is carried out.

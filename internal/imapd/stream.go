@@ -18,6 +18,7 @@ type times struct {
 	grace    time.Duration // for output, once the session is to end
 	alive    time.Duration // between signs of life while idling
 	poll     time.Duration // between looks at a folder that gives no hints
+	silence  time.Duration // of a search
 	fresh    time.Duration // how long a client that sends ahead gets no updates
 }
 
@@ -27,6 +28,7 @@ var defaultTimes = times{
 	grace:    5 * time.Second,
 	alive:    2 * time.Minute, // as Dovecot: routers forget a connection sooner than RFC 2177's 29 minutes
 	poll:     5 * time.Second,
+	silence:  10 * time.Second, // as Dovecot
 	fresh:    time.Second,
 }
 

@@ -70,7 +70,7 @@ func (s *session) sync(ctx context.Context, mode mailstore.Mode, uid bool) bool 
 	if changes.New > 0 {
 		s.w.Exists(uint32(changes.Exists))
 	}
-	if changes.Recent != b.recent {
+	if changes.Recent != b.recent && !s.on.rev2 {
 		b.recent = changes.Recent
 		s.w.Recent(uint32(b.recent))
 	}
