@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"postrider/internal/cache"
 	"postrider/internal/imap"
 	"postrider/internal/mime"
 )
@@ -17,6 +18,7 @@ type buffer struct {
 	head     [headSize]byte
 	lines    *bufio.Reader // for all reading, one after the other
 	reader   *mime.Reader
+	builder  *cache.Builder
 	contents []mime.Content
 	decoder  *mime.Decoder // nil until it is used
 	decoded  []mime.Decoded
@@ -27,24 +29,27 @@ const maxWire = 64 << 10 // octets of buffer.wire that are kept for the next ans
 
 var buffers = sync.Pool{New: func() any {
 	lines := bufio.NewReaderSize(nil, mime.BufferSize)
-	return &buffer{lines: lines, reader: mime.NewReader(lines)}
+	reader := mime.NewReader(lines)
+	return &buffer{lines: lines, reader: reader, builder: cache.NewBuilder(lines, reader)}
 }}
 
 // answer is the response for one message in the making.
 type answer struct {
-	message *Message
+	source  Source
 	need    need
+	message *Message
 	size    int64 // RFC822.SIZE
 	date    time.Time
+	record  *cache.Record // nil: there is none, or no need of it
+	known   *known        // nil: the file is not needed
 
-	// Of a message whose file is needed:
-	*buffer
-	known *known
+	*buffer // nil until a file is opened
 }
 
-func (a *answer) open() { a.buffer = buffers.Get().(*buffer) }
-
 func (a *answer) close() {
+	if a.buffer == nil {
+		return
+	}
 	a.file.close()
 	a.reader.Reset(mime.Content{})
 	clear(a.contents)
@@ -54,69 +59,120 @@ func (a *answer) close() {
 		a.wire = nil
 	}
 	buffers.Put(a.buffer)
+	a.buffer = nil
 }
 
-// prepare does all that can fail before the response begins.
-func (a *answer) prepare(ctx context.Context, f *Fetcher, items []imap.FetchItem) (err error) {
-	if a.need.info() {
-		if a.size, a.date, err = a.message.Source.Info(ctx); err != nil {
-			return err
-		}
-	}
-	if !a.need.file {
+// load opens the file, unless that was done.
+func (a *answer) load(ctx context.Context) error {
+	if a.buffer != nil {
 		return nil
 	}
-	opened, err := a.message.Source.Open(ctx)
+	opened, err := a.source.Open(ctx)
 	if err != nil {
 		return err
 	}
-	if err := a.file.load(opened, a.head[:]); err != nil {
-		return err
-	}
-	if err := a.learn(f); err != nil {
-		return err
-	}
-	if a.need.whole() {
-		a.size = a.known.part.Size()
-	}
-	return a.openSections(items)
+	a.buffer = buffers.Get().(*buffer)
+	return a.file.load(opened, a.head[:])
 }
 
-// learn finds out what is needed of the message's structure.
-func (a *answer) learn(f *Fetcher) (err error) {
-	if old := f.find(a.message.UID, &a.file.identity); old != nil && old.serves(&a.need) {
-		a.known = old
+// prepare does all that can fail before the response begins.
+func (a *answer) prepare(ctx context.Context, f *Fetcher, items []imap.FetchItem) error {
+	if a.need.record() && a.record == nil {
+		if err := a.findRecord(ctx, f); err != nil {
+			return err
+		}
+	}
+	if a.needsFile() {
+		if err := a.load(ctx); err != nil {
+			return err
+		}
+		if err := a.learn(f); err != nil {
+			return err
+		}
+		if err := a.openSections(items); err != nil {
+			return err
+		}
+	}
+	if a.need.info() {
+		return a.inform(ctx)
+	}
+	return nil
+}
+
+// needsFile says that a record alone is not enough.
+func (a *answer) needsFile() bool { return a.need.file() || a.need.ofRecord() && a.record == nil }
+
+// inform finds size and date: those of what was read, if that was all.
+func (a *answer) inform(ctx context.Context) (err error) {
+	switch {
+	case a.known != nil && a.known.counted:
+		a.size, a.date = a.known.part.Size(), a.file.modified()
+	case a.record != nil && (a.record.Wire >= 0 || !a.need.size):
+		a.size, a.date = a.record.Wire, a.record.Date
+	default:
+		a.size, a.date, err = a.source.Info(ctx)
+	}
+	return err
+}
+
+// learn finds out what is needed of the message's structure, unless it is kept from an earlier answer.
+func (a *answer) learn(f *Fetcher) error {
+	if a.known == nil {
+		a.known = f.find(a.message.UID, &a.file.identity)
+	}
+	if a.known != nil && a.known.serves(a) {
 		return nil
 	}
-	a.known = &known{uid: a.message.UID, file: a.file.identity, scanned: a.need.structure}
-	if a.known.part, err = a.read(); err != nil {
+	if err := a.examine(); err != nil {
 		return err
 	}
-	if a.need.structure || a.need.body && a.need.partial {
+	if a.known.uid = a.message.UID; a.known.level > measured || a.need.body && a.need.partial {
 		f.keep(a.known)
 	}
 	return nil
 }
 
-// read reads the message as far as is needed.
-func (a *answer) read() (*mime.Part, error) {
+// examine reads the file as far as is needed.
+func (a *answer) examine() (err error) {
+	k := &known{file: a.file.identity, level: a.level(), counted: a.need.end()}
+	a.known = k
 	switch {
-	case a.need.structure:
-		return mime.Scan(a.fromStart())
-	case !a.need.body && a.need.envelope:
-		return mime.ScanHeader(a.fromStart())
+	case k.level == placed:
+		k.part = a.record.Part()
+	case k.level == scanned:
+		k.counted = true
+		k.part, err = mime.Scan(a.fromStart())
+	case !a.need.body && a.envelopeFromFile():
+		k.part, err = mime.ScanHeader(a.fromStart())
 	case !a.need.body:
-		return mime.MeasureHeader(a.fromStart())
+		k.part, err = mime.MeasureHeader(a.fromStart())
+	default:
+		k.part, err = mime.Measure(a.fromStart())
 	}
-	p, err := mime.Measure(a.fromStart())
-	if err == nil && a.need.envelope {
+	if err == nil && k.level == measured && a.need.body && a.envelopeFromFile() {
 		var header *mime.Part
 		header, err = mime.ScanHeader(a.fromStart())
-		p.Envelope = header.Envelope
+		k.part.Envelope = header.Envelope
 	}
-	return p, err
+	return err
 }
 
+// level is how much of the structure must be known.
+func (a *answer) level() level {
+	switch r := a.record; {
+	case a.need.tree || r == nil && (a.need.structure || a.need.parts):
+		return scanned
+	case !a.need.parts:
+		return measured
+	case r.Size != a.file.size || r.Date.UnixNano() != a.file.mtime || r.Part() == nil:
+		return scanned
+	}
+	return placed
+}
+
+func (a *answer) envelopeFromFile() bool { return a.need.envelope && a.record == nil }
+
+// fromStart reads the file from its beginning.
 func (a *answer) fromStart() io.Reader {
 	a.lines.Reset(io.NewSectionReader(&a.file, 0, a.file.size))
 	return a.lines
@@ -167,7 +223,7 @@ func (s *attrs) add(attr imap.FetchAttr) bool {
 	return *s != before
 }
 
-func (a *answer) write(w *imap.Writer, items []imap.FetchItem) {
+func (a *answer) write(w *imap.Writer, items []imap.FetchItem, scratch *filter) {
 	var written attrs
 	w.BeginFetch(a.message.Seq)
 	for i := range items {
@@ -184,6 +240,8 @@ func (a *answer) write(w *imap.Writer, items []imap.FetchItem) {
 		case item.Attr == imap.FetchBinary:
 			a.writeBinary(w, item, a.decoded[decoded])
 			decoded++
+		case item.HasSection() && a.known == nil:
+			scratch.writeHeader(w, item, a.record.Header)
 		case item.HasSection():
 			a.writeSection(w, item, a.contents[sections])
 			sections++
@@ -212,8 +270,15 @@ func (a *answer) writeShort(w *imap.Writer, attr imap.FetchAttr) {
 }
 
 func (a *answer) writeStructure(w *imap.Writer, attr imap.FetchAttr) {
-	part := a.known.part
-	if attr == imap.FetchEnvelope {
+	switch {
+	case a.record != nil && attr == imap.FetchEnvelope:
+		w.FetchWire(attr, a.record.Envelope)
+		return
+	case a.record != nil && attr == imap.FetchBodyStructure:
+		w.FetchWire(attr, a.record.Structure)
+		return
+	}
+	if part := a.known.part; attr == imap.FetchEnvelope {
 		a.wire = mime.AppendEnvelope(a.wire[:0], part.Envelope)
 	} else {
 		a.wire = mime.AppendBodyStructure(a.wire[:0], part, attr == imap.FetchBodyStructure)

@@ -12,11 +12,16 @@ import (
 	"os"
 	"time"
 
+	"postrider/internal/cache"
+	"postrider/internal/crew"
 	"postrider/internal/imap"
 )
 
-// Source is a message in its mailbox.
+// Source is a message in its mailbox. Those of different messages are used at the same time.
 type Source interface {
+	// Name is the name under which a cache has the message, the base name of its file, and the size of that, negative if it
+	// is not known without a look at it.
+	Name() (base string, size int64)
 	// Info gives RFC822.SIZE and INTERNALDATE.
 	Info(ctx context.Context) (wire int64, date time.Time, err error)
 	// Open opens the message's file, a regular one; lines in it may end in LF or CRLF.
@@ -31,14 +36,31 @@ type Message struct {
 	Source   Source
 }
 
-// Fetcher answers for one session; it keeps the structure of the messages it looked at last. Between two answers it holds
-// neither files nor buffers. It is not for concurrent use. The zero value is ready.
+// Fetcher answers for one session in one mailbox; it keeps the structure of the messages it looked at last. Between two commands
+// it holds neither files nor buffers, if Done was called. It is not for concurrent use. The zero value is ready.
 type Fetcher struct {
-	kept []*known // the newest first
+	Cache *cache.Cache // of the mailbox; nil = none
+	Crew  *crew.Crew   // helps to read ahead; nil = nobody does
+
+	kept   []*known // the newest first
+	window cache.Window
+	batch  cache.Batch // what is to be written to the cache
+	filter filter
+	ahead  []ready // what was read ahead, in order
+	taken  int     // how many of them are done
 }
 
 // Forget drops what is kept of messages, as their mailbox is closed.
-func (f *Fetcher) Forget() { *f = Fetcher{} }
+func (f *Fetcher) Forget() { *f = Fetcher{Cache: f.Cache, Crew: f.Crew} }
+
+// Done ends a command: what was learnt of messages is written to the cache.
+func (f *Fetcher) Done() {
+	f.drop()
+	if f.Cache != nil && !f.batch.Empty() {
+		f.Cache.Append(&f.batch) // if that fails it is learnt again
+	}
+	f.window, f.batch, f.filter, f.ahead = cache.Window{}, cache.Batch{}, filter{}, nil
+}
 
 // Answer writes the response for a message. Items of few octets come first, as in Dovecot, then the others in their order;
 // an item that is not a section is answered once. All but the octets of literals is read before the first one is written:
@@ -49,14 +71,27 @@ func (f *Fetcher) Answer(ctx context.Context, w *imap.Writer, m *Message, items 
 	if err := w.Err(); err != nil {
 		return err
 	}
-	a := answer{message: m, need: needOf(items)}
-	if a.need.file {
-		a.open()
-		defer a.close()
+	a, err := f.begin(m, items)
+	defer a.close()
+	if err == nil {
+		err = a.prepare(ctx, f, items)
 	}
-	if err := a.prepare(ctx, f, items); err != nil {
+	if err != nil {
 		return err
 	}
-	a.write(w, items)
+	a.write(w, items, &f.filter)
 	return w.Err()
+}
+
+// begin goes on with what was read ahead of the message, if that was done.
+func (f *Fetcher) begin(m *Message, items []imap.FetchItem) (a answer, err error) {
+	if r := f.take(m.Source); r != nil {
+		a, err = r.answer, r.err
+		r.answer = answer{}
+		f.remember(a.record)
+	} else {
+		a = answer{source: m.Source, need: f.need(items)}
+	}
+	a.message = m
+	return a, err
 }

@@ -24,6 +24,10 @@ type mail struct {
 	infos, opens int
 }
 
+func (m *mail) Name() (string, int64) {
+	return filepath.Base(filepath.Dir(m.path)) + filepath.Base(m.path), -1
+}
+
 func (m *mail) Info(context.Context) (int64, time.Time, error) {
 	m.infos++
 	return m.wire, m.date, m.err

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"syscall"
+	"time"
 
 	"postrider/internal/mime"
 )
@@ -22,6 +23,8 @@ type file struct {
 	rest *os.File // nil if all is in head
 	head []byte
 }
+
+func (i *identity) modified() time.Time { return time.Unix(0, i.mtime) }
 
 // load takes over an open file and reads the first octets into buf.
 func (f *file) load(opened *os.File, buf []byte) error {

@@ -13,14 +13,26 @@ type known struct {
 	uid     uint32
 	file    identity
 	part    *mime.Part
-	scanned bool      // part has envelope and parts, else only the places of header and body
+	level   level
+	counted bool      // to the end of the file
 	mark    mime.Mark // where reading a slice ended
 	binary  *binary   // of the part that was decoded last, or nil
 	weight  int
 }
 
-// serves says whether nothing more than k must be known.
-func (k *known) serves(n *need) bool { return k.scanned || !n.structure && !n.envelope }
+// level is how much of the structure is known.
+type level uint8
+
+const (
+	measured level = iota // the place of the header, and of the body if it is counted
+	placed                // the places of all parts
+	scanned               // all there is
+)
+
+// serves says whether nothing more than k must be known for an answer.
+func (k *known) serves(a *answer) bool {
+	return k.level == scanned || k.level >= a.level() && !a.envelopeFromFile() && (k.counted || !a.need.end())
+}
 
 // find returns what is kept of the message in file, or nil.
 func (f *Fetcher) find(uid uint32, file *identity) *known {

@@ -5,11 +5,21 @@ import "postrider/internal/imap"
 // need is what must be known of a message to answer for some items.
 type need struct {
 	date, size bool
-	file       bool // it is opened; the place of the header is found
-	body       bool // and that of the body, by counting it
+	header     bool // octets of the message's own header
+	envelope   bool
+	structure  bool // BODYSTRUCTURE
+	parts      bool // the places of its parts
+	tree       bool // its parts, as the file alone tells
+	body       bool // the place of its body, by counting it
 	partial    bool // a client that reads a body in pieces will come back
-	envelope   bool // the fields of the header are understood
-	structure  bool // all of it is read and understood
+	cached     bool // there is a cache
+}
+
+// need is what the Fetcher must know for items.
+func (f *Fetcher) need(items []imap.FetchItem) need {
+	n := needOf(items)
+	n.cached = f.Cache != nil
+	return n
 }
 
 func needOf(items []imap.FetchItem) (n need) {
@@ -20,9 +30,11 @@ func needOf(items []imap.FetchItem) (n need) {
 		case imap.FetchSize:
 			n.size = true
 		case imap.FetchEnvelope:
-			n.file, n.envelope = true, true
-		case imap.FetchBody, imap.FetchBodyStructure:
-			n.file, n.structure = true, true
+			n.envelope = true
+		case imap.FetchBodyStructure:
+			n.structure = true
+		case imap.FetchBody:
+			n.tree = true
 		default:
 			n.section(item)
 		}
@@ -31,21 +43,36 @@ func needOf(items []imap.FetchItem) (n need) {
 }
 
 func (n *need) section(item *imap.FetchItem) {
-	if !item.HasSection() && item.Attr != imap.FetchBinarySize {
+	binary := item.Attr == imap.FetchBinary || item.Attr == imap.FetchBinarySize
+	if !item.HasSection() && !binary {
 		return
 	}
-	n.file = true
 	s := &item.Section
 	switch {
+	case binary:
+		n.tree = true // a record does not tell the transfer encoding
 	case len(s.Part) > 0:
-		n.structure = true
+		n.parts = true
 	case s.Specifier == imap.SectionAll || s.Specifier == imap.SectionText:
 		n.body = true
+	default:
+		n.header = true
 	}
 	n.partial = n.partial || item.Partial != nil
 }
 
-// info says whether the Source is asked; the size is known without it where the whole message is read.
-func (n *need) info() bool { return n.date || n.size && !n.whole() }
+func (n *need) info() bool { return n.date || n.size }
 
-func (n *need) whole() bool { return n.body || n.structure }
+// record says that a record of the cache spares reading the file, or some of it.
+func (n *need) record() bool { return n.cached && n.ofRecord() }
+
+func (n *need) ofRecord() bool { return n.header || n.envelope || n.structure || n.parts }
+
+// file says that the file is read whatever is known of the message.
+func (n *need) file() bool { return n.body || n.parts || n.tree || !n.cached && n.ofRecord() }
+
+// end says that it is read to its end.
+func (n *need) end() bool { return n.body || n.parts || n.tree }
+
+// whole says that the record must be one of the whole message. The size of the file is negative if it is not known.
+func (n *need) whole(size int64) bool { return n.structure || n.parts || n.size && size < 0 }

@@ -19,6 +19,9 @@ type source struct {
 	*mailstore.Message
 }
 
+// Name is the name under which the mailbox's cache has the message.
+func (s *source) Name() (base string, size int64) { return s.Base(), s.Size() }
+
 func (s *source) Info(ctx context.Context) (wire int64, date time.Time, err error) {
 	info, err := s.box.Info(ctx, s.Message)
 	return info.Wire, info.Date, err
@@ -35,7 +38,8 @@ type fetching struct {
 	items     []imap.FetchItem
 	withFlags []imap.FetchItem // the items for a message that gets \Seen
 	marks     bool             // messages get \Seen
-	source    source
+	window    []source         // the messages that are answered next
+	sources   []fetch.Source   // the same
 	message   fetch.Message
 	seen      []*mailstore.Message // were sent, and are to get \Seen
 	uid       bool
@@ -77,8 +81,6 @@ func (s *session) fetch(ctx context.Context, c *imap.Fetch) reply {
 	if c.UID && !s.on.uidOnly {
 		f.items, f.withFlags = with(imap.FetchUID, f.items), with(imap.FetchUID, f.withFlags)
 	}
-	f.source.box = s.box.Mailbox
-	f.message.Source = &f.source
 	f.answer(spans)
 	f.mark()
 	return s.cut(f.reply(), lowest)
@@ -109,19 +111,47 @@ func with(attr imap.FetchAttr, items []imap.FetchItem) []imap.FetchItem {
 
 // answer writes the response for each message, until the session is to end.
 func (f *fetching) answer(spans []span) {
-	view := f.box.Messages()
+	if asksMore(f.items) {
+		f.box.Cache().Refresh()
+	}
+	defer f.fetcher.Done()
+	step := max(1, f.fetcher.Lookahead(f.items))
+	f.window, f.sources = make([]source, step), make([]fetch.Source, step)
 	for _, sp := range spans {
-		for i := sp.lo; i < sp.hi; i++ {
-			if f.ctx.Err() != nil || f.w.Err() != nil {
+		for ; sp.lo < sp.hi; sp.lo += step {
+			if !f.some(span{sp.lo, min(sp.lo+step, sp.hi)}) {
 				return
 			}
-			f.one(i, view[i])
 		}
 	}
 }
 
+// asksMore says that an item needs more than the mailbox has in memory.
+func asksMore(items []imap.FetchItem) bool {
+	return slices.ContainsFunc(items, func(i imap.FetchItem) bool {
+		return i.Attr != imap.FetchUID && i.Attr != imap.FetchFlags && i.Attr != imap.FetchModSeq
+	})
+}
+
+// some answers for as many messages as are read ahead. It is false when the session is to end.
+func (f *fetching) some(sp span) bool {
+	view := f.box.Messages()[sp.lo:sp.hi]
+	for i, m := range view {
+		f.window[i] = source{f.box.Mailbox, m}
+		f.sources[i] = &f.window[i]
+	}
+	f.fetcher.Ahead(f.ctx, f.sources[:len(view)], f.items)
+	for i, m := range view {
+		if f.ctx.Err() != nil || f.w.Err() != nil {
+			return false
+		}
+		f.message.Source = f.sources[i]
+		f.one(sp.lo+i, m)
+	}
+	return true
+}
+
 func (f *fetching) one(i int, m *mailstore.Message) {
-	f.source.Message = m
 	f.message.Seq, f.message.UID, f.message.ModSeq = f.number(i, m), m.UID, m.ModSeq
 	items, marked := f.items, f.marks && m.Flags&mailstore.Seen == 0
 	if marked {

@@ -13,6 +13,7 @@ import (
 	"net"
 	"time"
 
+	"postrider/internal/crew"
 	"postrider/internal/imap"
 	"postrider/internal/mailstore"
 )
@@ -37,6 +38,7 @@ type Options struct {
 	Host  string // of this server
 	TLS   bool   // between client and front
 
+	Crew        *crew.Crew      // helps with what takes long; nil = nobody does
 	Folders     []SpecialFolder // created and subscribed at the first login
 	MessageSize int64           // octets that APPEND takes; 0 = no limit
 	IdleTimeout time.Duration   // without any input, IDLE included; 0 = 30 minutes

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"postrider/internal/fetch"
 	"postrider/internal/imap"
 	"postrider/internal/mailstore"
 )
@@ -41,6 +42,7 @@ func (s *session) selectMailbox(ctx context.Context, c *imap.Select) reply {
 	if err != nil {
 		s.o.Log.Warn("select %s: %v", c.Mailbox, err)
 	}
+	s.fetcher = fetch.Fetcher{Cache: box.Cache(), Crew: s.o.Crew}
 	s.box = &selection{Mailbox: box, on: &s.on, name: c.Mailbox, readOnly: c.ReadOnly, synced: time.Now()}
 	s.r.State = imap.Selected
 	s.on.condStore = s.on.condStore || c.CondStore

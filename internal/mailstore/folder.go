@@ -9,13 +9,16 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+
+	"postrider/internal/cache"
 )
 
 // folder is the state of one folder, shared by the sessions of the process that have it open.
 type folder struct {
 	store *Store
 	dir   string
-	users int           // guarded by store.mu
+	users int // guarded by store.mu
+	cache *cache.Cache
 	turn  chan struct{} // whoever put a token in uses what follows
 
 	id        fileID                // of the directory
@@ -60,7 +63,7 @@ func (s *Store) openFolder(name string) (*folder, error) {
 	defer s.mu.Unlock()
 	f := s.folders[dir]
 	if f == nil || !sameInode(f.id, id) {
-		f = &folder{store: s, dir: dir, turn: make(chan struct{}, 1), id: id, gone: make(map[uint32]bool)}
+		f = &folder{store: s, dir: dir, cache: cache.Open(dir), turn: make(chan struct{}, 1), id: id, gone: make(map[uint32]bool)}
 		s.folders[dir] = f
 	}
 	f.users++
@@ -72,6 +75,7 @@ func (s *Store) closeFolder(f *folder) {
 	defer s.mu.Unlock()
 	if f.users--; f.users == 0 && s.folders[f.dir] == f {
 		delete(s.folders, f.dir)
+		f.cache.Close()
 	}
 }
 

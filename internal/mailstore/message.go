@@ -82,6 +82,15 @@ func (m *Message) Known() (Info, bool) {
 // Know takes what a caller found out who has read the message's file anyway.
 func (m *Message) Know(i Info) { m.info.Store(&i) }
 
+// Size is the size of the file, negative if only a look at it tells.
+func (m *Message) Size() int64 {
+	if i := m.info.Load(); i != nil {
+		return i.Size
+	}
+	size, _ := m.sizes()
+	return size
+}
+
 // Base is the part of the file name that stays.
 func (m *Message) Base() string { return baseOf(m.name) }
 

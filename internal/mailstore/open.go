@@ -1,12 +1,16 @@
 package mailstore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"sync"
+
+	"postrider/internal/cache"
 )
 
 // maxTries bounds how often a file is looked for that others keep renaming.
@@ -52,10 +56,10 @@ func (b *Mailbox) OpenMessage(ctx context.Context, m *Message) (*os.File, error)
 	return nil, fmt.Errorf("open message: %w: others rename it", ErrLocked)
 }
 
-// Info returns a message's sizes and date. Sizes that neither its name nor the uidlist has cost reading it once.
+// Info returns a message's sizes and date. Sizes that neither its name nor the uidlist nor the cache has cost reading it once.
 func (b *Mailbox) Info(ctx context.Context, m *Message) (Info, error) {
-	if i := m.info.Load(); i != nil {
-		return *i, nil
+	if i, ok := b.Known(m); ok {
+		return i, nil
 	}
 	file, err := b.OpenMessage(ctx, m)
 	if err != nil {
@@ -71,14 +75,31 @@ func (b *Mailbox) Info(ctx context.Context, m *Message) (Info, error) {
 		wire = -1
 	}
 	if wire < 0 {
-		if wire, err = wireSize(file, st.Size()); err != nil {
+		if wire, err = wireSize(file); err != nil {
 			return Info{}, fmt.Errorf("read message: %w", err)
 		}
 	}
-	info := &Info{Size: st.Size(), Wire: wire, Date: st.ModTime()}
-	m.info.Store(info)
-	return *info, nil
+	info := Info{Size: st.Size(), Wire: wire, Date: st.ModTime()}
+	m.Know(info)
+	return info, nil
 }
+
+// Known returns what was found out about a message before, now or by one who wrote it to the cache, as of its last Refresh.
+func (b *Mailbox) Known(m *Message) (Info, bool) {
+	if i, ok := m.Known(); ok {
+		return i, true
+	}
+	kept, _, ok := b.folder.cache.Find(m.Base(), m.Size())
+	if !ok || kept.Wire < 0 {
+		return Info{}, false
+	}
+	i := Info(kept)
+	m.Know(i)
+	return i, true
+}
+
+// Cache is that of the folder.
+func (b *Mailbox) Cache() *cache.Cache { return b.folder.cache }
 
 // Sizes returns what the message's name says, without looking at the file; ok is false when it does not say both.
 func (m *Message) Sizes() (size, wire int64, ok bool) {
@@ -86,19 +107,28 @@ func (m *Message) Sizes() (size, wire int64, ok bool) {
 	return size, wire, size >= 0 && wire >= 0
 }
 
-// wireSize counts octets with CRLF for every line end; size is about how many there are.
-func wireSize(r io.Reader, size int64) (n int64, err error) {
-	buf := make([]byte, min(size+1, 64<<10))
+// counters are the buffers of those who count sizes.
+var counters = sync.Pool{New: func() any { return new([counterSize]byte) }}
+
+const counterSize = 128 << 10 // most messages at once
+
+// wireSize counts octets with CRLF for every line end.
+func wireSize(r io.Reader) (n int64, err error) {
+	buf := counters.Get().(*[counterSize]byte)
+	defer counters.Put(buf)
 	last := byte(0)
 	for {
-		k, err := r.Read(buf)
-		for _, c := range buf[:k] {
-			if c == '\n' && last != '\r' {
-				n++
+		k, err := r.Read(buf[:])
+		if text := buf[:k]; k > 0 {
+			n += int64(k + bytes.Count(text, []byte{'\n'}))
+			if last == '\r' && text[0] == '\n' {
+				n--
 			}
-			last = c
+			if bytes.IndexByte(text, '\r') >= 0 {
+				n -= int64(bytes.Count(text, []byte("\r\n")))
+			}
+			last = text[k-1]
 		}
-		n += int64(k)
 		if err == io.EOF {
 			return n, nil
 		}

@@ -4,20 +4,29 @@ import (
 	"context"
 	"errors"
 	"net"
+	"runtime"
 	"strings"
 
 	"postrider/internal/auth"
+	"postrider/internal/crew"
 	"postrider/internal/imap"
 	"postrider/internal/imapd"
 	"postrider/internal/pop3d"
 )
 
 // Engines are those of the suite, by service.
-func Engines() map[string]Engine { return map[string]Engine{"imap": serveIMAP, "pop3": servePOP3} }
+func Engines() map[string]Engine {
+	e := &engines{crew: crew.New(runtime.GOMAXPROCS(0))}
+	return map[string]Engine{"imap": e.serveIMAP, "pop3": servePOP3}
+}
 
-func serveIMAP(_ context.Context, r *Request) (Serve, error) {
+// engines are what sessions have in common.
+type engines struct{ crew *crew.Crew }
+
+func (e *engines) serveIMAP(_ context.Context, r *Request) (Serve, error) {
 	o := imapd.Options{
 		Store: r.Store, Tag: r.Tag, MessageSize: r.Settings.MessageSize, IdleTimeout: r.Settings.IMAPIdle, Log: r.Log,
+		Crew: e.crew,
 	}
 	for _, f := range r.Settings.Folders {
 		o.Folders = append(o.Folders, imapd.SpecialFolder{Attr: imap.MailboxAttr(`\` + f.Attr), Name: f.Name})
