@@ -28,7 +28,7 @@ PROGRAMS = $(filter-out checkpassword,$(patsubst cmd/%/main.go,%,$(wildcard cmd/
 DAEMONS  = $(filter smtpd relayd localdeliver imapd pop3d authd,$(PROGRAMS))
 STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: all help checkpassword run test bench crash interop systemd fuzz lint install clean
+.PHONY: all help checkpassword run test bench crash interop soak systemd fuzz lint install clean
 .DEFAULT_GOAL = all
 
 all: ## build every program into bin/, static
@@ -54,6 +54,11 @@ crash: ## kill -9 and, with POWERCUT=program, power cuts at every step
 
 interop: all ## other programs as senders and readers
 	$(GO) test -count=1 -v -timeout 25m -tags interop $(TESTFLAGS) ./test/interop/...
+
+soak: all ## an hour: Dovecot in turns with the suite (200 rounds) and beside it (10 minutes), models, differential scripts
+	TURNS=200 TURNS_MBSYNC=200 BESIDE=10m $(GO) test -count=1 -v -timeout 90m -tags interop -run 'TestTurns|TestBeside' $(TESTFLAGS) ./test/interop/...
+	IMAPD_STRESS=1m DOVECOT_SCRIPTS=2000 $(GO) test -count=1 -timeout 60m -rapid.checks 1000 $(TESTFLAGS) ./internal/imapd
+	$(GO) test -count=1 -timeout 60m -rapid.checks 2000 -run Model $(TESTFLAGS) ./internal/mailstore
 
 bench: all ## beside another server: SMTPBENCH=folder of the harness, PEERS=scratch, SERVERS=postfix,postrider
 	test/bench/run.sh

@@ -23,7 +23,7 @@ func TestTurnsMbsync(t *testing.T) {
 		must(t, writeFile(fmt.Sprint(dir, "/", i), fmt.Sprintf(mbsyncConf, port, g.user, suite.Password, g.s.CA, near.root, dir+"/state")))
 	}
 	var before []string
-	for round := range 4 {
+	for round := range int(number(t, "TURNS_MBSYNC", 4)) {
 		before = g.bothChange(near, round, before)
 		with := func(side int) func(string) {
 			return func(what string) {
