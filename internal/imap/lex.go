@@ -247,15 +247,19 @@ func (p *parser) mailboxName(wire string) string {
 	if p.err != nil {
 		return ""
 	}
-	decode := DecodeMailbox
-	if p.r.UTF8 {
-		decode = checkMailbox
-	}
-	name, err := decode(wire)
+	name, err := p.r.mailboxName(wire)
 	if err != nil {
 		p.refuse(NO, CodeCannot, err.Error())
 	}
 	return name
+}
+
+// mailboxName decodes a name as the client writes it.
+func (r *Reader) mailboxName(wire string) (string, error) {
+	if r.UTF8 {
+		return checkMailbox(wire)
+	}
+	return DecodeMailbox(wire)
 }
 
 // list reads a parenthesized list, possibly empty, of what item reads.

@@ -50,7 +50,14 @@ func parseLSub(p *parser) Command {
 	return &LSub{reference, p.pattern()}
 }
 
-func (p *parser) pattern() string { return p.mailboxName(p.stringOr(isListChar)) }
+// pattern reads a pattern. One that cannot be part of a name is none that a name matches, and no error.
+func (p *parser) pattern() string {
+	text := p.stringOr(isListChar)
+	if name, err := p.r.mailboxName(text); err == nil {
+		return name
+	}
+	return text
+}
 
 func (p *parser) listOption(name string, allowed ListOptions) ListOptions {
 	option := listOptions[name] & allowed

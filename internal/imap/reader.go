@@ -16,9 +16,9 @@ type Limits struct {
 	Discard  int64 // what is read and thrown away of a refused command before the peer is given up
 }
 
-// LimitsBeforeLogin and LimitsAfterLogin are for anybody and for users.
+// LimitsBeforeLogin and LimitsAfterLogin are for anybody and for users. An ID may have 30 fields of 30 and 1,024 octets (RFC 2971 §3.3).
 var (
-	LimitsBeforeLogin = Limits{Line: 16 << 10, Literals: 4 << 10, Discard: 64 << 10}
+	LimitsBeforeLogin = Limits{Line: 40 << 10, Literals: 4 << 10, Discard: 64 << 10}
 	LimitsAfterLogin  = Limits{Line: 64 << 10, Literals: 1 << 20, Discard: 256 << 20}
 )
 

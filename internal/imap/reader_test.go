@@ -3,6 +3,7 @@ package imap
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"reflect"
 	"strings"
@@ -327,6 +328,17 @@ func TestMailboxErrors(t *testing.T) {
 		if !errors.As(err, &refused) || refused.Status != NO {
 			t.Errorf("%q: %v, want NO", name, err)
 		}
+	}
+}
+
+// TestLongestID is what RFC 2971 §3.3 allows, at a time when lines are kept short.
+func TestLongestID(t *testing.T) {
+	t.Parallel()
+	field := fmt.Sprintf("%q %q", strings.Repeat("k", 30), strings.Repeat("v", 1024))
+	r, _ := newTestReader("a ID (" + strings.Repeat(field+" ", 29) + field + ")\r\n")
+	r.State, r.Limits = NotAuthenticated, LimitsBeforeLogin
+	if req, err := r.Next(); err != nil || len(req.Command.(*ID).Params) != 30 {
+		t.Errorf("%+v, %v", req, err)
 	}
 }
 

@@ -75,6 +75,11 @@ func TestFolders(t *testing.T) {
 		S: * LIST (\Subscribed) "." Sent
 		S: * LIST (\Subscribed) "." Trash
 		S: d3 OK List completed.
+		C: da LIST (SUBSCRIBED RECURSIVEMATCH) "" (A A.B.%)
+		S: * LIST (\Subscribed) "." A.B.C
+		S: da OK List completed.
+		C: db LIST "" "&'*"
+		S: db OK List completed.
 		C: d4 LSUB "" "%"
 		S: * LSUB (\Noselect) "." A
 		S: * LSUB () "." Drafts

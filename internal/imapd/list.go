@@ -20,7 +20,7 @@ type entry struct {
 	exists     bool // can be selected
 	children   bool
 	subscribed bool
-	below      bool // a name below is subscribed
+	below      bool // a name below is subscribed, of which the client does not hear
 }
 
 // list is LIST, with RFC 5258, 5819 and 6154 §3.
@@ -35,13 +35,13 @@ func (s *session) list(ctx context.Context, c *imap.List) reply {
 	if c.Status&imap.StatusHighestModSeq != 0 {
 		s.enableCondStore()
 	}
-	entries, err := s.entries(c.Select&imap.ListSubscribed != 0 || c.Return&imap.ListSubscribed != 0)
-	if err != nil {
-		return s.refusal("list", "folders", err)
-	}
 	l := listing{session: s, cmd: c, options: c.Return | c.Select&(imap.ListSubscribed|imap.ListSpecialUse)}
 	for _, p := range c.Patterns {
 		l.patterns = append(l.patterns, newPattern(c.Reference, p))
+	}
+	entries, err := l.entries(c.Select&imap.ListSubscribed != 0 || c.Return&imap.ListSubscribed != 0)
+	if err != nil {
+		return s.refusal("list", "folders", err)
 	}
 	for i := range entries {
 		if ctx.Err() != nil || s.w.Err() != nil {
@@ -56,8 +56,8 @@ func (s *session) list(ctx context.Context, c *imap.List) reply {
 
 // entries are the folders and their parents, and with subscribed set also what is subscribed and the parents of that; INBOX
 // comes first, then the names in order.
-func (s *session) entries(subscribed bool) ([]entry, error) {
-	folders, err := s.o.Store.List()
+func (l *listing) entries(subscribed bool) ([]entry, error) {
+	folders, err := l.o.Store.List()
 	if err != nil {
 		return nil, err
 	}
@@ -68,15 +68,16 @@ func (s *session) entries(subscribed bool) ([]entry, error) {
 	if !subscribed {
 		return list, nil
 	}
-	names, err := s.o.Store.Subscriptions()
+	names, err := l.o.Store.Subscriptions()
 	if err != nil {
 		return nil, err
 	}
-	return addSubscriptions(list, names), nil
+	return addSubscriptions(list, names, func(name string) bool { return !anyMatches(l.patterns, name) }), nil
 }
 
-// addSubscriptions marks what is subscribed, and adds what only the list of subscriptions knows.
-func addSubscriptions(list []entry, names []string) []entry {
+// addSubscriptions marks what is subscribed, and adds what only the list of subscriptions knows. Names with one below them are marked for
+// those that are hidden: of others the client hears anyway (RFC 5258 §3.5).
+func addSubscriptions(list []entry, names []string, hidden func(name string) bool) []entry {
 	at := make(map[string]int, len(list)+len(names))
 	for i := range list {
 		at[list[i].name] = i
@@ -92,6 +93,9 @@ func addSubscriptions(list []entry, names []string) []entry {
 	}
 	for _, name := range names {
 		find(name).subscribed = true
+		if !hidden(name) {
+			continue
+		}
 		for i := strings.LastIndexByte(name, separator); i > 0; i = strings.LastIndexByte(name, separator) {
 			name = name[:i]
 			find(name).below = true
@@ -181,7 +185,7 @@ func (s *session) lsub(c *imap.LSub) reply {
 	}
 	p := newPattern(c.Reference, c.Pattern)
 	parents := strings.HasSuffix(string(p), "%")
-	for _, e := range addSubscriptions(nil, names) {
+	for _, e := range addSubscriptions(nil, names, func(string) bool { return true }) {
 		if !e.subscribed && !parents || !p.matches(e.name) {
 			continue
 		}
