@@ -252,7 +252,9 @@ func (a *answer) write(w *imap.Writer, items []imap.FetchItem, scratch *filter) 
 	w.EndFetch()
 }
 
-func isShort(attr imap.FetchAttr) bool { return attr <= imap.FetchSize || attr == imap.FetchModSeq }
+func isShort(attr imap.FetchAttr) bool {
+	return attr <= imap.FetchSize || imap.FetchModSeq <= attr && attr <= imap.FetchSaveDate
+}
 
 func (a *answer) writeShort(w *imap.Writer, attr imap.FetchAttr) {
 	switch attr {
@@ -266,6 +268,12 @@ func (a *answer) writeShort(w *imap.Writer, attr imap.FetchAttr) {
 		w.FetchSize(a.size)
 	case imap.FetchModSeq:
 		w.FetchModSeq(a.message.ModSeq)
+	case imap.FetchEmailID:
+		w.FetchObjectID(attr, a.message.EmailID)
+	case imap.FetchThreadID:
+		w.FetchObjectID(attr, a.message.ThreadID)
+	case imap.FetchSaveDate:
+		w.FetchSaveDate(a.message.Saved)
 	}
 }
 

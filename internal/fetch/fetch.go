@@ -33,6 +33,9 @@ type Message struct {
 	Seq, UID uint32
 	ModSeq   uint64      // RFC 7162; the item MODSEQ is refused before where a mailbox has none
 	Flags    []imap.Flag // as they are now, \Recent included
+	EmailID  string      // these three only where they are asked for
+	ThreadID string
+	Saved    time.Time
 	Source   Source
 }
 

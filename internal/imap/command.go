@@ -196,6 +196,7 @@ const (
 	StatusDeleted        // RFC 9051 §6.3.11
 	StatusHighestModSeq  // RFC 7162
 	StatusDeletedStorage // RFC 9208 §4.1.4
+	StatusMailboxID      // RFC 8474 §4.3
 )
 
 // StoreOp is what STORE does with the flags.

@@ -15,6 +15,9 @@ const (
 	FetchBody // BODY: BODYSTRUCTURE without extension data
 	FetchBodyStructure
 	FetchModSeq     // RFC 7162
+	FetchEmailID    // RFC 8474
+	FetchThreadID   // RFC 8474
+	FetchSaveDate   // RFC 8514
 	FetchBinarySize // BINARY.SIZE[...] (RFC 3516)
 
 	FetchSection      // BODY[...]
@@ -78,6 +81,9 @@ var fetchNames = [...]string{
 	FetchBody:          "BODY",
 	FetchBodyStructure: "BODYSTRUCTURE",
 	FetchModSeq:        "MODSEQ",
+	FetchEmailID:       "EMAILID",
+	FetchThreadID:      "THREADID",
+	FetchSaveDate:      "SAVEDATE",
 	FetchBinarySize:    "BINARY.SIZE",
 	FetchSection:       "BODY",
 	FetchRFC822:        "RFC822",
@@ -103,6 +109,9 @@ var fetchItems = map[string]FetchItem{
 	"BODY":          {Attr: FetchBody},
 	"BODYSTRUCTURE": {Attr: FetchBodyStructure},
 	"MODSEQ":        {Attr: FetchModSeq},
+	"EMAILID":       {Attr: FetchEmailID},
+	"THREADID":      {Attr: FetchThreadID},
+	"SAVEDATE":      {Attr: FetchSaveDate},
 	"RFC822":        {Attr: FetchRFC822},
 	"RFC822.HEADER": {Attr: FetchRFC822Header, Section: Section{Specifier: SectionHeader}, Peek: true},
 	"RFC822.TEXT":   {Attr: FetchRFC822Text, Section: Section{Specifier: SectionText}},

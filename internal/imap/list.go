@@ -91,6 +91,7 @@ var statusNames = [...]struct {
 	{"DELETED", StatusDeleted},
 	{"HIGHESTMODSEQ", StatusHighestModSeq},
 	{"DELETED-STORAGE", StatusDeletedStorage},
+	{"MAILBOXID", StatusMailboxID},
 }
 
 func (p *parser) statusItems() (items StatusItems) {

@@ -223,6 +223,7 @@ func (w *Writer) ID(params []IDParam) {
 type StatusData struct {
 	Messages, Recent, UIDNext, UIDValidity, Unseen, Deleted uint32
 	Size, HighestModSeq, DeletedStorage                     uint64
+	MailboxID                                               string
 }
 
 func (d *StatusData) value(item StatusItems) uint64 {
@@ -260,6 +261,10 @@ func (w *Writer) Status(mailbox string, items StatusItems, data *StatusData) {
 			b = append(b, ' ')
 		}
 		b = append(append(b, s.name...), ' ')
+		if s.item == StatusMailboxID {
+			b = append(append(append(b, '('), data.MailboxID...), ')')
+			continue
+		}
 		b = appendUint(b, data.value(s.item))
 	}
 	w.line(append(b, ')'))

@@ -29,11 +29,16 @@ const (
 	KeySentBefore // Date, of the Date field
 	KeySentOn
 	KeySentSince
-	KeyLarger  // Num octets
-	KeySmaller // Num octets
-	KeyYounger // Num seconds since it arrived, or fewer (RFC 5032)
-	KeyOlder   // Num seconds, or more
-	KeyModSeq  // Num or larger (RFC 7162 §3.1.5)
+	KeyLarger      // Num octets
+	KeySmaller     // Num octets
+	KeyYounger     // Num seconds since it arrived, or fewer (RFC 5032)
+	KeyOlder       // Num seconds, or more
+	KeyModSeq      // Num or larger (RFC 7162 §3.1.5)
+	KeyEmailID     // Text (RFC 8474)
+	KeyThreadID    // Text
+	KeySavedBefore // Date, of the time of saving (RFC 8514)
+	KeySavedOn
+	KeySavedSince
 )
 
 // Key is a node of the tree of a search. Its depth and number of nodes are bounded.
@@ -55,45 +60,51 @@ func (k *Key) Any(holds func(*Key) bool) bool {
 
 // searchKeys has the keys of fixed form: what follows depends on Op alone, except where flag or field are given.
 var searchKeys = map[string]Key{
-	"ALL":        {Op: KeyAll},
-	"ANSWERED":   {Op: KeyFlag, Flag: FlagAnswered},
-	"DELETED":    {Op: KeyFlag, Flag: FlagDeleted},
-	"DRAFT":      {Op: KeyFlag, Flag: FlagDraft},
-	"FLAGGED":    {Op: KeyFlag, Flag: FlagFlagged},
-	"RECENT":     {Op: KeyFlag, Flag: FlagRecent},
-	"SEEN":       {Op: KeyFlag, Flag: FlagSeen},
-	"UNANSWERED": {Op: KeyNotFlag, Flag: FlagAnswered},
-	"UNDELETED":  {Op: KeyNotFlag, Flag: FlagDeleted},
-	"UNDRAFT":    {Op: KeyNotFlag, Flag: FlagDraft},
-	"UNFLAGGED":  {Op: KeyNotFlag, Flag: FlagFlagged},
-	"OLD":        {Op: KeyNotFlag, Flag: FlagRecent},
-	"UNSEEN":     {Op: KeyNotFlag, Flag: FlagSeen},
-	"KEYWORD":    {Op: KeyFlag},
-	"UNKEYWORD":  {Op: KeyNotFlag},
-	"BCC":        {Op: KeyHeader, Field: "Bcc"},
-	"CC":         {Op: KeyHeader, Field: "Cc"},
-	"FROM":       {Op: KeyHeader, Field: "From"},
-	"SUBJECT":    {Op: KeyHeader, Field: "Subject"},
-	"TO":         {Op: KeyHeader, Field: "To"},
-	"HEADER":     {Op: KeyHeader},
-	"BODY":       {Op: KeyBody},
-	"TEXT":       {Op: KeyText},
-	"BEFORE":     {Op: KeyBefore},
-	"ON":         {Op: KeyOn},
-	"SINCE":      {Op: KeySince},
-	"SENTBEFORE": {Op: KeySentBefore},
-	"SENTON":     {Op: KeySentOn},
-	"SENTSINCE":  {Op: KeySentSince},
-	"LARGER":     {Op: KeyLarger},
-	"SMALLER":    {Op: KeySmaller},
-	"UID":        {Op: KeyUID},
-	"NOT":        {Op: KeyNot},
-	"OR":         {Op: KeyOr},
-	"MODSEQ":     {Op: KeyModSeq},
-	"YOUNGER":    {Op: KeyYounger},
-	"OLDER":      {Op: KeyOlder},
-	"UIDAFTER":   {Op: KeyUID}, // RFC 9738 §3.3
-	"UIDBEFORE":  {Op: KeyUID},
+	"ALL":               {Op: KeyAll},
+	"ANSWERED":          {Op: KeyFlag, Flag: FlagAnswered},
+	"DELETED":           {Op: KeyFlag, Flag: FlagDeleted},
+	"DRAFT":             {Op: KeyFlag, Flag: FlagDraft},
+	"FLAGGED":           {Op: KeyFlag, Flag: FlagFlagged},
+	"RECENT":            {Op: KeyFlag, Flag: FlagRecent},
+	"SEEN":              {Op: KeyFlag, Flag: FlagSeen},
+	"UNANSWERED":        {Op: KeyNotFlag, Flag: FlagAnswered},
+	"UNDELETED":         {Op: KeyNotFlag, Flag: FlagDeleted},
+	"UNDRAFT":           {Op: KeyNotFlag, Flag: FlagDraft},
+	"UNFLAGGED":         {Op: KeyNotFlag, Flag: FlagFlagged},
+	"OLD":               {Op: KeyNotFlag, Flag: FlagRecent},
+	"UNSEEN":            {Op: KeyNotFlag, Flag: FlagSeen},
+	"KEYWORD":           {Op: KeyFlag},
+	"UNKEYWORD":         {Op: KeyNotFlag},
+	"BCC":               {Op: KeyHeader, Field: "Bcc"},
+	"CC":                {Op: KeyHeader, Field: "Cc"},
+	"FROM":              {Op: KeyHeader, Field: "From"},
+	"SUBJECT":           {Op: KeyHeader, Field: "Subject"},
+	"TO":                {Op: KeyHeader, Field: "To"},
+	"HEADER":            {Op: KeyHeader},
+	"BODY":              {Op: KeyBody},
+	"TEXT":              {Op: KeyText},
+	"BEFORE":            {Op: KeyBefore},
+	"ON":                {Op: KeyOn},
+	"SINCE":             {Op: KeySince},
+	"SENTBEFORE":        {Op: KeySentBefore},
+	"SENTON":            {Op: KeySentOn},
+	"SENTSINCE":         {Op: KeySentSince},
+	"LARGER":            {Op: KeyLarger},
+	"SMALLER":           {Op: KeySmaller},
+	"UID":               {Op: KeyUID},
+	"NOT":               {Op: KeyNot},
+	"OR":                {Op: KeyOr},
+	"MODSEQ":            {Op: KeyModSeq},
+	"EMAILID":           {Op: KeyEmailID},
+	"THREADID":          {Op: KeyThreadID},
+	"SAVEDBEFORE":       {Op: KeySavedBefore},
+	"SAVEDON":           {Op: KeySavedOn},
+	"SAVEDSINCE":        {Op: KeySavedSince},
+	"SAVEDATESUPPORTED": {Op: KeyAll},
+	"YOUNGER":           {Op: KeyYounger},
+	"OLDER":             {Op: KeyOlder},
+	"UIDAFTER":          {Op: KeyUID}, // RFC 9738 §3.3
+	"UIDBEFORE":         {Op: KeyUID},
 }
 
 var searchReturns = map[string]SearchReturn{
@@ -250,6 +261,8 @@ func (s *searchParser) named(name string) Key {
 		k.Num = s.number()
 	case KeyYounger, KeyOlder:
 		k.Num = uint64(s.number32())
+	case KeyEmailID, KeyThreadID:
+		k.Text = s.astring()
 	case KeyModSeq:
 		k.Num = s.modSeq()
 	default:

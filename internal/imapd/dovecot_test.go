@@ -532,6 +532,7 @@ var (
 	recentFlag   = regexp.MustCompile(` ?\\Recent`)
 	keywordName  = regexp.MustCompile(` [$\w][^ )]*`)
 	noSelect     = regexp.MustCompile(` ?\\(Noselect|NonExistent)`)
+	createdID    = regexp.MustCompile(`^(t\S* OK) \[MAILBOXID \([0-9a-f]+\)\]`)
 	firstItem    = regexp.MustCompile(`\(\s+`)
 	today        = regexp.MustCompile(`INTERNALDATE "` + time.Now().UTC().Format("02-Jan-2006") + ` [^"]*"`)
 )
@@ -546,6 +547,7 @@ func likeOthers(command string, lines []string) (kept []string) {
 		}
 		l = validities.ReplaceAllString(l, "$1 V")
 		l = today.ReplaceAllString(l, `INTERNALDATE "today"`)
+		l = createdID.ReplaceAllString(l, "$1")
 		l = firstItem.ReplaceAllString(recentFlag.ReplaceAllString(l, ""), "(")
 		if strings.HasPrefix(l, "* STATUS") {
 			l = strings.Replace(firstItem.ReplaceAllString(recentStatus.ReplaceAllString(l, ""), "("), "inbox", "INBOX", 1)
@@ -558,7 +560,8 @@ func likeOthers(command string, lines []string) (kept []string) {
 			l = firstItem.ReplaceAllString(noSelect.ReplaceAllString(l, ""), "(")
 		}
 		switch {
-		case l == "", strings.HasPrefix(l, `* LIST () "." `) && strings.HasSuffix(command, ` ""`), flags && !selecting, strings.HasPrefix(l, "* OK [HIGHESTMODSEQ"):
+		case l == "", strings.HasPrefix(l, `* LIST () "." `) && strings.HasSuffix(command, ` ""`), flags && !selecting, strings.HasPrefix(l, "* OK [HIGHESTMODSEQ"),
+			strings.HasPrefix(l, "* OK [MAILBOXID"): // which 2.3 does not know
 			continue
 		}
 		kept = append(kept, l)

@@ -159,7 +159,10 @@ func (f *fetching) one(i int, m *mailstore.Message) {
 	}
 	f.message.Flags = f.flagsWith(m, marked)
 	before := f.w.MessageOctets()
-	err := f.fetcher.Answer(f.ctx, f.w, &f.message, items)
+	err := f.identify(m)
+	if err == nil {
+		err = f.fetcher.Answer(f.ctx, f.w, &f.message, items)
+	}
 	switch {
 	case errors.Is(err, mailstore.ErrExpunged):
 		f.gone = true

@@ -52,7 +52,16 @@ func (s *session) create(ctx context.Context, c *imap.Create) reply {
 	if err := s.o.Store.Create(ctx, name); err != nil {
 		return s.refusal("create", name, err)
 	}
-	return ok("Create completed.")
+	return s.created(name)
+}
+
+// created answers with the identifier of the new folder, if another session has not removed it already.
+func (s *session) created(name string) reply {
+	r := ok("Create completed.")
+	if id, err := s.o.Store.ID(name); err == nil {
+		r.code = imap.CodeMailboxID(id)
+	}
+	return r
 }
 
 // specialUse is the attribute of a folder, or "".

@@ -105,7 +105,8 @@ func (w *world) onDisk() map[string]string {
 func (w *world) byUID() map[int]string {
 	bases := make(map[string]int)
 	for line := range strings.Lines(w.read("dovecot-uidlist")) {
-		if uid, base, ok := strings.Cut(strings.TrimSpace(line), " :"); ok {
+		if keys, base, ok := strings.Cut(strings.TrimSpace(line), " :"); ok {
+			uid, _, _ := strings.Cut(keys, " ")
 			bases[base] = atoi(uid)
 		}
 	}

@@ -84,6 +84,7 @@ func (s *session) describe() {
 	}
 	s.w.Untagged(imap.OK, imap.CodeUIDValidity(b.UIDValidity()), "UIDs valid")
 	s.w.Untagged(imap.OK, imap.CodeUIDNext(b.UIDNext()), "Predicted next UID")
+	s.w.Untagged(imap.OK, imap.CodeMailboxID(b.ID()), "Mailbox ID")
 	b.modSeq = b.HighestModSeq()
 	s.tellModSeq()
 	if s.on.rev2 {

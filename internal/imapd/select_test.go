@@ -19,6 +19,7 @@ func TestSelectAndFetch(t *testing.T) {
 		S: * OK [UNSEEN 1] First unseen.
 		S: * OK [UIDVALIDITY …] UIDs valid
 		S: * OK [UIDNEXT 4] Predicted next UID
+		S: * OK [MAILBOXID (…)] Mailbox ID
 		S: * OK [HIGHESTMODSEQ …] Highest
 		S: a OK [READ-ONLY] Examine completed.
 		C: b FETCH 1 BODY[TEXT]
@@ -35,6 +36,7 @@ func TestSelectAndFetch(t *testing.T) {
 		S: * OK [UNSEEN 1] First unseen.
 		S: * OK [UIDVALIDITY …] UIDs valid
 		S: * OK [UIDNEXT 4] Predicted next UID
+		S: * OK [MAILBOXID (…)] Mailbox ID
 		S: * OK [HIGHESTMODSEQ …] Highest
 		S: d OK [READ-WRITE] Select completed.
 		C: e FETCH 1 BODY[TEXT]

@@ -241,7 +241,7 @@ func (s *session) capabilities() []string {
 		"CHILDREN", "LIST-EXTENDED", "LIST-STATUS", "SPECIAL-USE", "ESEARCH", "CONDSTORE", "QRESYNC",
 		"SEARCHRES", "WITHIN", "STATUS=SIZE", "PARTIAL", "UIDONLY", "INPROGRESS"}
 	list = append(list, fmt.Sprintf("MESSAGELIMIT=%d", s.o.limit))
-	list = append(list, "QUOTA", "QUOTA=RES-STORAGE", "QUOTA=RES-MESSAGE")
+	list = append(list, "QUOTA", "QUOTA=RES-STORAGE", "QUOTA=RES-MESSAGE", "OBJECTID", "SAVEDATE")
 	if !s.compressed {
 		list = append(list, "COMPRESS=DEFLATE")
 	}

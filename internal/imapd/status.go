@@ -41,7 +41,7 @@ func (s *session) statusOf(ctx context.Context, name string, items imap.StatusIt
 // counts adds up what was asked of a mailbox.
 func counts(ctx context.Context, box *mailstore.Mailbox, items imap.StatusItems) (*imap.StatusData, error) {
 	view := box.Messages()
-	d := &imap.StatusData{Messages: uint32(len(view)), UIDNext: box.UIDNext(), UIDValidity: box.UIDValidity(), HighestModSeq: box.HighestModSeq()}
+	d := &imap.StatusData{Messages: uint32(len(view)), UIDNext: box.UIDNext(), UIDValidity: box.UIDValidity(), MailboxID: box.ID(), HighestModSeq: box.HighestModSeq()}
 	for _, m := range view {
 		if m.Flags&mailstore.Seen == 0 {
 			d.Unseen++

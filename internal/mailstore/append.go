@@ -220,6 +220,7 @@ func (f *folder) insert(ctx context.Context, place func(*folderLock) ([]string, 
 // takeBack removes what was put into cur and got no UID.
 func (f *folder) takeBack(names []string) {
 	for _, name := range names {
+		delete(f.newKeys, baseOf(name))
 		os.Remove(f.path("cur/" + name)) // if it stays it is a message too many, not one too few
 	}
 	f.curStamp = Stamp{}

@@ -43,6 +43,9 @@ func (f *folder) record(lock *folderLock, bases []string) error {
 		if err := f.list.append(f.path(uidlistFile), records); err != nil {
 			return fmt.Errorf("append to uidlist: %w: %w", ErrUnwritable, diskError(err))
 		}
+		for _, base := range bases {
+			delete(f.newKeys, base)
+		}
 		return nil
 	}
 	list := &uidfile{uidlist: f.list.with(records, func(r record) bool { return f.counts(r) })}

@@ -59,13 +59,15 @@ func (b *Mailbox) copy(ctx context.Context, msgs []*Message, to string) (c Copie
 	c.UIDValidity, c.To, err = dst.insert(ctx, func(lock *folderLock) (names []string, err error) {
 		for _, m := range msgs {
 			lock.touch()
-			name, err := b.link(ctx, b.current(m), dst)
+			m := b.current(m)
+			name, err := b.link(ctx, m, dst)
 			if errors.Is(err, ErrExpunged) {
 				continue // RFC 3501 lets another session expunge it before us
 			}
 			if err != nil {
 				return names, err
 			}
+			dst.keepGUID(baseOf(name), m.guid())
 			names = append(names, name)
 			copied = append(copied, m)
 		}

@@ -32,6 +32,12 @@ func (m *mail) UID() uint32 { return m.uid }
 
 func (m *mail) ModSeq() uint64 { return 10 * uint64(m.seq) }
 
+func (m *mail) EmailID() string { return fmt.Sprintf("M%d", m.seq) }
+
+func (m *mail) ThreadID(context.Context) (string, error) { return fmt.Sprintf("T%d", m.seq%2), m.err }
+
+func (m *mail) Saved(context.Context) (time.Time, error) { return m.date.AddDate(0, 0, 7), m.err }
+
 func (m *mail) Has(flag imap.Flag) bool {
 	return slices.ContainsFunc(m.flags, func(f imap.Flag) bool { return strings.EqualFold(string(f), string(flag)) })
 }

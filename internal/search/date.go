@@ -14,9 +14,9 @@ func day(t time.Time) int64 {
 
 func compareDay(op imap.KeyOp, have, want int64) bool {
 	switch op {
-	case imap.KeyBefore, imap.KeySentBefore:
+	case imap.KeyBefore, imap.KeySentBefore, imap.KeySavedBefore:
 		return have < want
-	case imap.KeyOn, imap.KeySentOn:
+	case imap.KeyOn, imap.KeySentOn, imap.KeySavedOn:
 		return have == want
 	}
 	return have >= want

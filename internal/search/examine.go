@@ -44,6 +44,13 @@ func (e *examination) match(k *key) (bool, error) {
 		return e.message.Has(k.flag), nil
 	case imap.KeyNotFlag:
 		return !e.message.Has(k.flag), nil
+	case imap.KeyEmailID:
+		return e.message.EmailID() == k.text, nil
+	case imap.KeyThreadID:
+		id, err := e.message.ThreadID(e.ctx)
+		return err == nil && id == k.text, err
+	case imap.KeySavedBefore, imap.KeySavedOn, imap.KeySavedSince:
+		return e.matchSaved(k)
 	case imap.KeyModSeq:
 		return e.message.ModSeq() >= k.num, nil
 	case imap.KeyBefore, imap.KeyOn, imap.KeySince, imap.KeyLarger, imap.KeySmaller, imap.KeyYounger, imap.KeyOlder:
@@ -83,6 +90,15 @@ func (e *examination) matchInfo(k *key) (bool, error) {
 		return !e.date.After(k.time), nil
 	}
 	return compareDay(k.op, e.arrived, k.day), nil
+}
+
+// matchSaved compares the day on which the message was saved.
+func (e *examination) matchSaved(k *key) (bool, error) {
+	saved, err := e.message.Saved(e.ctx)
+	if err != nil {
+		return false, err
+	}
+	return compareDay(k.op, day(saved.In(e.zone)), k.day), nil
 }
 
 func (e *examination) matchFile(k *key) (bool, error) {

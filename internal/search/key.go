@@ -32,6 +32,7 @@ type key struct {
 	day    int64
 	time   time.Time // of YOUNGER and OLDER
 	num    uint64
+	text   string // an identifier
 }
 
 type compiler struct {
@@ -41,7 +42,7 @@ type compiler struct {
 }
 
 func (c *compiler) compile(in *imap.Key) key {
-	k := key{op: in.Op, flag: in.Flag, field: in.Field, num: in.Num}
+	k := key{op: in.Op, flag: in.Flag, field: in.Field, num: in.Num, text: in.Text}
 	switch in.Op {
 	case imap.KeyAnd, imap.KeyOr, imap.KeyNot:
 		for i := range in.Keys {
@@ -55,6 +56,10 @@ func (c *compiler) compile(in *imap.Key) key {
 		k.set = in.Set.Resolve(c.lastUID)
 	case imap.KeyBefore, imap.KeyOn, imap.KeySince:
 		k.cost, k.day = costInfo, day(in.Date)
+	case imap.KeySavedBefore, imap.KeySavedOn, imap.KeySavedSince:
+		k.cost, k.day = costInfo, day(in.Date)
+	case imap.KeyThreadID:
+		k.cost = costHeader
 	case imap.KeySentBefore, imap.KeySentOn, imap.KeySentSince:
 		k.cost, k.day = costHeader, day(in.Date)
 	case imap.KeyLarger, imap.KeySmaller:

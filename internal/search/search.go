@@ -33,9 +33,14 @@ type Message interface {
 	Seq() uint32
 	UID() uint32
 	ModSeq() uint64          // RFC 7162
+	EmailID() string         // RFC 8474
 	Has(flag imap.Flag) bool // system flags, \Recent and, in any case, keywords
 	// Info gives the size in octets with lines ending in CRLF, and the time of arrival.
 	Info(ctx context.Context) (wire int64, date time.Time, err error)
+	// ThreadID is that of RFC 8474, "" if it has none.
+	ThreadID(ctx context.Context) (string, error)
+	// Saved is when it came into its folder (RFC 8514).
+	Saved(ctx context.Context) (time.Time, error)
 	// Open gives the message's file; Match closes it.
 	Open(ctx context.Context) (*os.File, error)
 }
