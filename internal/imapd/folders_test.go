@@ -11,9 +11,9 @@ func TestFolders(t *testing.T) {
 	c := s.connect(func(o *Options) { o.Folders = specials })
 	c.dialogue(`
 		C: b1 CREATE A.B.C
-		S: b1 OK Create completed.
+		S: b1 OK [MAILBOXID (…)] Create completed.
 		C: b2 CREATE D.
-		S: b2 OK Create completed.
+		S: b2 OK [MAILBOXID (…)] Create completed.
 		C: b3 CREATE INBOX
 		S: b3 NO [ALREADYEXISTS] Mailbox already exists.
 		C: b4 CREATE inbox.
@@ -27,7 +27,7 @@ func TestFolders(t *testing.T) {
 		C: b8 CREATE X (USE (\Trash))
 		S: b8 NO [USEATTR] …
 		C: b9 CREATE "Gr&APYA3w-e &- Co"
-		S: b9 OK Create completed.
+		S: b9 OK [MAILBOXID (…)] Create completed.
 		C: c1 LIST "" "*"
 		S: * LIST (\HasNoChildren) "." INBOX
 		S: * LIST (\Noselect \HasChildren) "." A

@@ -17,6 +17,7 @@ func TestRev2(t *testing.T) {
 		S: * 3 EXISTS
 		S: * OK [UIDVALIDITY …] UIDs valid
 		S: * OK [UIDNEXT 4] Predicted next UID
+		S: * OK [MAILBOXID (…)] Mailbox ID
 		S: * OK [HIGHESTMODSEQ …] Highest
 		S: * LIST () "." INBOX
 		S: b OK [READ-WRITE] Select completed.
@@ -56,6 +57,7 @@ func TestRev2(t *testing.T) {
 		S: * 0 EXISTS
 		S: * OK [UIDVALIDITY …
 		S: * OK [UIDNEXT 1] …
+		S: * OK [MAILBOXID (…)] Mailbox ID
 		S: * OK [HIGHESTMODSEQ …
 		S: * LIST (\Drafts) "." Drafts
 		S: n OK [READ-WRITE] Select completed.
