@@ -102,14 +102,15 @@ func messageID(line []byte) string {
 
 // identify finds out what only a FETCH of these items needs.
 func (f *fetching) identify(m *mailstore.Message) (err error) {
+	src := source{f.box.Mailbox, m}
 	for i := range f.items {
 		switch f.items[i].Attr {
 		case imap.FetchEmailID:
 			f.message.EmailID = m.EmailID()
 		case imap.FetchThreadID:
-			f.message.ThreadID, err = f.source.ThreadID(f.ctx)
+			f.message.ThreadID, err = src.ThreadID(f.ctx)
 		case imap.FetchSaveDate:
-			f.message.Saved, err = f.source.Saved(f.ctx)
+			f.message.Saved, err = src.Saved(f.ctx)
 		}
 		if err != nil {
 			return err
