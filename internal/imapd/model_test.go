@@ -52,15 +52,18 @@ type world struct {
 // view is what one client knows, from what it was told alone.
 type view struct {
 	*client
-	w     *world
-	slots []slot
-	tag   int
-	code  string // of the last untagged COPYUID
+	w      *world
+	server *server
+	slots  []slot
+	tag    int
+	code   string // of the last untagged COPYUID
+	sync   remembered
 }
 
 type slot struct {
-	uid   int    // 0 = not told yet
-	flags string // sorted, without \Recent; "?" = not told yet
+	uid    int    // 0 = not told yet
+	flags  string // sorted, without \Recent; "?" = not told yet
+	modSeq int    // 0 = not told yet
 }
 
 func newWorld(t *testing.T, rt *rapid.T, root string) *world {
@@ -77,9 +80,8 @@ func newWorld(t *testing.T, rt *rapid.T, root string) *world {
 			options: Options{Store: store, Log: &logLines{}}}
 		for range sessions {
 			w.deliver()
-			v := &view{client: w.server.connectFor(rt), w: w}
-			v.run("SELECT INBOX")
-			v.run("FETCH 1:* (UID FLAGS)")
+			v := &view{w: w, server: w.server}
+			v.begin()
 			w.views = append(w.views, v)
 		}
 	}
@@ -178,7 +180,7 @@ func (w *world) foreign() {
 func (w *world) act(v *view) {
 	before := w.onDisk()
 	kind := rapid.SampledFrom([]string{"noop", "fetch", "store", "expunge", "uid expunge", "append", "copy", "move", "close", "idle",
-		"search", "body", "pipeline", "noop", "store"}).Draw(w.t, "command")
+		"search", "body", "pipeline", "noop", "store", "return", "store unchanged", "changed since"}).Draw(w.t, "command")
 	set := v.set()
 	uid := rapid.SampledFrom([]string{"", "UID "}).Draw(w.t, "by")
 	more, fewer := 0, 0
@@ -195,6 +197,14 @@ func (w *world) act(v *view) {
 	case "store":
 		v.store(uid, set)
 		before = nil
+	case "store unchanged":
+		v.storeUnchanged(uid, set)
+		before = nil
+	case "changed since":
+		v.changedSince()
+	case "return":
+		v.comeBack()
+		return
 	case "expunge", "close", "uid expunge":
 		fewer = w.remove(v, kind, before)
 	case "append":
@@ -218,8 +228,9 @@ func (w *world) act(v *view) {
 		}
 	}
 	w.compare(kind, before, more, fewer)
-	if slices.Contains([]string{"noop", "close", "expunge", "uid expunge", "copy", "move", "append", "pipeline"}, kind) {
+	if slices.Contains([]string{"noop", "close", "expunge", "uid expunge", "copy", "move", "append", "pipeline", "changed since"}, kind) {
 		v.knowsAll(kind)
+		v.sync.known = v.sync.seen
 	}
 }
 
@@ -280,7 +291,7 @@ func (w *world) remove(v *view, kind string, before map[string]string) (fewer in
 	case "close":
 		v.run("CLOSE")
 		v.slots = nil
-		v.run("SELECT INBOX")
+		v.selectBox("SELECT INBOX")
 	}
 	return fewer
 }
@@ -316,6 +327,7 @@ func (v *view) answers(tag string, stay bool) string {
 	for {
 		line := v.line()
 		if answer, ok := strings.CutPrefix(line, tag); ok {
+			v.sync.note(line)
 			return answer
 		}
 		if m := countLine.FindStringSubmatch(line); m != nil {
@@ -324,7 +336,10 @@ func (v *view) answers(tag string, stay bool) string {
 			v.fetched(atoi(m[1]), m[2])
 		} else if copyUIDCode.MatchString(line) {
 			v.code = line
+		} else if m := vanishedLine.FindStringSubmatch(line); m != nil {
+			v.vanished(numbers(m[2]), m[1] != "", stay)
 		}
+		v.sync.note(line)
 	}
 }
 
@@ -361,8 +376,12 @@ func (v *view) fetched(seq int, items string) {
 		s.uid = uid
 		v.w.last = max(v.w.last, uid)
 	}
+	before := s.flags
 	if m := flagsItem.FindStringSubmatch(items); m != nil {
 		s.flags = sortedFlags(m[1])
+	}
+	if m := modSeqItem.FindStringSubmatch(items); m != nil {
+		v.numbered(s, before, atoi(m[1]))
 	}
 	if m := bodyItem.FindStringSubmatch(items); m != nil && s.uid != 0 {
 		if old, known := v.w.bodies[s.uid]; known && old != m[1] {
