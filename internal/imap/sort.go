@@ -43,7 +43,8 @@ func parseSort(p *parser, uid bool) Command {
 			p.fail("expected sort criteria")
 		}
 		p.sp()
-		sort.Extended, sort.Return = true, p.searchReturn()
+		sort.Extended = true
+		p.searchReturn(&sort.Search)
 		p.sp()
 	}
 	sort.By = p.sortCriteria()
@@ -122,9 +123,6 @@ func parseThread(p *parser, uid bool) Command {
 	p.searchProgram(&thread.Search)
 	return thread
 }
-
-// Sort writes message numbers in their order, which are ranges of ascending ones.
-func (w *Writer) Sort(sorted Set) { w.numbers("* SORT", sorted) }
 
 // Thread writes threads. Messages come before those that answer them, each as its number, 0 for one that is not there, and
 // how many answer it.

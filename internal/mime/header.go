@@ -5,6 +5,22 @@ import (
 	"iter"
 )
 
+// HeaderLen is the length of the header that octets begin with, its blank line included; -1 if that is not among them.
+func HeaderLen(b []byte) int {
+	if len(b) > 0 && isBlank(b[:lineLen(b)]) {
+		return lineLen(b)
+	}
+	end := -1
+	if i := bytes.Index(b, []byte("\n\n")); i >= 0 {
+		end = i + len("\n\n")
+		b = b[:i]
+	}
+	if i := bytes.Index(b, []byte("\n\r\n")); i >= 0 {
+		end = i + len("\n\r\n")
+	}
+	return end
+}
+
 // Fields gives the fields of a header, which ends with its blank line or where the octets end: the name as it stands, and
 // the body with the line ends of its folds, without the last one and without the white space after the colon. Lines that are
 // no field are left out. Nothing is copied.

@@ -34,6 +34,18 @@ func TestFields(t *testing.T) {
 	}
 }
 
+func TestHeaderLen(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]int{
+		"": -1, "\n": 1, "\r\nx": 2, "\rx": -1, "a: b": -1, "a: b\n": -1, "a: b\n\nx\n\n": 6, "a: b\r\n\r\nx": 8, "a\n\r\nx\n\n": 4,
+		"a\n\nx\r\n\r\n": 3, "a\n\r": -1,
+	} {
+		if got := HeaderLen([]byte(in)); got != want {
+			t.Errorf("%q: %d, not %d", in, got, want)
+		}
+	}
+}
+
 // FuzzFields checks that fields are parts of the header, in order, and on one line when unfolded.
 func FuzzFields(f *testing.F) {
 	f.Add([]byte("A: b\r\n c\nB:\n\nC: d"))

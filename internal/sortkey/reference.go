@@ -3,7 +3,8 @@ package sortkey
 import "bytes"
 
 // appendIDs adds the hashes of the message identifiers in the body of a field (RFC 5322 §3.6.4), at most most. What stands
-// between them is passed over, and so is what is no identifier. `<"a"@b>`, `<a@b>` and `< a @(x)b >` are one.
+// between them is passed over, and so is what is no identifier. `<"a"@b>`, `<a@b>` and `< a@ b >` are one. An identifier with a
+// comment inside, which no program writes, is none.
 func appendIDs(ids []uint64, body []byte, most int) []uint64 {
 	p := idParser{in: body}
 	for len(ids) < most {
@@ -56,7 +57,9 @@ func (p *idParser) next() (id uint64, ok bool) {
 		case c == '>':
 			inside = false
 		case c == ' ' || c == '\t' || c == '\r' || c == '\n':
-		case c == '"' || c == '(' || c == '[':
+		case c == '(':
+			p.broken = true
+		case c == '"' || c == '[':
 			p.delimited(c)
 		default:
 			p.at = p.at || c == '@'
@@ -66,17 +69,15 @@ func (p *idParser) next() (id uint64, ok bool) {
 	return 0, false
 }
 
-var closing = [256]byte{'"': '"', '(': ')', '[': ']'}
-
-// delimited takes a quoted string, a comment or a domain literal, whose first character was read. One without an end makes
-// the identifier invalid.
+// delimited takes a quoted string or a domain literal, whose first character was read. One without an end makes the identifier
+// invalid.
 func (p *idParser) delimited(first byte) {
 	end := p.end(first)
 	if end < 0 {
 		p.open[first], p.broken = true, true
 		return
 	}
-	for i := p.pos; i < end && first != '('; i++ {
+	for i := p.pos; i < end; i++ {
 		if p.in[i] == '\\' && i+1 < end {
 			i++
 		}
@@ -93,17 +94,16 @@ func (p *idParser) end(first byte) int {
 	if p.open[first] {
 		return -1
 	}
-	level := 1
+	last := first
+	if first == '[' {
+		last = ']'
+	}
 	for i := p.pos; i < len(p.in); i++ {
-		switch c := p.in[i]; {
-		case c == '\\':
+		switch p.in[i] {
+		case '\\':
 			i++
-		case c == closing[first]:
-			if level--; level == 0 {
-				return i
-			}
-		case c == first:
-			level++
+		case last:
+			return i
 		}
 	}
 	return -1

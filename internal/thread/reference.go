@@ -1,16 +1,11 @@
 package thread
 
-// link finds what each message answers (RFC 5256 §3, THREAD=REFERENCES, steps 1 to 3). What a message says of itself goes
-// before what others say of it, where the RFC has them in the order of the messages: that is another result only where they
-// contradict each other so that following all would go round in circles.
+// link finds what each message answers (RFC 5256 §3, THREAD=REFERENCES, steps 1 to 3).
 func (f *forest) link() {
-	l := linker{forest: f}
+	l := linker{forest: f, answers: make([]int32, len(f.messages))}
 	l.identify()
 	for m := range f.messages {
 		l.linkMessage(int32(m))
-	}
-	for m := range f.messages {
-		l.linkReferences(int32(m))
 	}
 	for m := range f.messages {
 		f.up[m] = l.present(f.up[m])
@@ -21,9 +16,13 @@ func (f *forest) link() {
 type linker struct {
 	*forest
 	nodes   map[uint64]int32 // by the hash of an identifier
-	joined  []int32          // nodes of one tree lead to the same node
-	parents []int32          // the last reference of each message, or none
+	answers []int32          // how many nodes are below a node
+	steps   int              // that may still be taken to find out what goes round in circles
 }
+
+// stepsEach is how many steps there are for each message. Threads need few, or none: those of who makes up references to keep
+// the server busy end there.
+const stepsEach = 200
 
 // identify finds the message of each identifier; of several with the same the first. What is only referred to is absent.
 func (l *linker) identify() {
@@ -34,10 +33,7 @@ func (l *linker) identify() {
 			l.nodes[id] = int32(m)
 		}
 	}
-	l.joined = make([]int32, len(l.messages))
-	for m := range l.joined {
-		l.joined[m] = int32(m)
-	}
+	l.steps = stepsEach * len(l.messages)
 }
 
 // node is the message with an identifier.
@@ -46,54 +42,46 @@ func (l *linker) node(id uint64) int32 {
 	if !ok {
 		n = l.addAbsent()
 		l.nodes[id] = n
-		l.joined = append(l.joined, n)
+		l.answers = append(l.answers, 0)
 	}
 	return n
 }
 
-// linkMessage makes a message answer its last reference: step 1 B.
+// linkMessage makes each reference of a message answer the one before, unless it answers another, and the message its last
+// reference, whatever was said of it before.
 func (l *linker) linkMessage(m int32) {
-	if n := l.messages[m].References(); n > 0 {
-		l.try(l.node(l.messages[m].Reference(n-1)), m)
-	}
-}
-
-// linkReferences makes each reference of a message answer the one before: step 1 A. A message that is there and comes later
-// undoes what was said of it before.
-func (l *linker) linkReferences(m int32) {
-	n := l.messages[m].References()
-	if n < 2 {
-		return
-	}
-	parent := l.node(l.messages[m].Reference(0))
-	for i := 1; i < n; i++ {
-		child := l.node(l.messages[m].Reference(i))
-		if l.absent(child) || child < m {
-			l.try(parent, child)
+	last := int32(none)
+	for i := range l.messages[m].References() {
+		n := l.node(l.messages[m].Reference(i))
+		if last != none && l.up[n] == none {
+			l.add(last, n)
 		}
-		parent = child
+		last = n
+	}
+	if before := l.up[m]; before != none && before != last {
+		l.up[m] = none
+		l.answers[before]--
+	}
+	if last != none && l.up[m] == none {
+		l.add(last, m)
 	}
 }
 
-// try makes child answer parent unless it answers something, or would, by others, answer itself.
-func (l *linker) try(parent, child int32) {
-	if l.up[child] != none {
+// add makes child answer parent unless it would, by others, answer itself.
+func (l *linker) add(parent, child int32) {
+	if l.answers[child] > 0 && l.below(parent, child) || parent == child {
 		return
 	}
-	a, b := l.tree(parent), l.tree(child)
-	if a == b { // child is the top of its tree
-		return
-	}
-	l.up[child], l.joined[b] = parent, a
+	l.up[child] = parent
+	l.answers[parent]++
 }
 
-// tree is the same for all nodes of a tree, and shortens the way to it.
-func (l *linker) tree(n int32) int32 {
-	for l.joined[n] != n {
-		l.joined[n] = l.joined[l.joined[n]]
-		n = l.joined[n]
+// below says whether n is top or answers it by others, also if there are no more steps to find out.
+func (l *linker) below(n, top int32) bool {
+	for ; n != none && n != top && l.steps > 0; l.steps-- {
+		n = l.up[n]
 	}
-	return n
+	return n != none
 }
 
 // present is the nearest message at n or above that is there, or the top of the tree, or none. It shortens the way: step 3.

@@ -69,7 +69,7 @@ type forest struct {
 	up       []int32 // what a message answers, or none
 
 	first, last, next []int32 // the answers of a message, and its siblings
-	answers           []int32
+	count             []int32 // how many answer it
 }
 
 func newForest(messages []sortkey.Message) *forest {
@@ -94,7 +94,7 @@ func (f *forest) addAbsent() int32 {
 // sorted gives the tops of the threads by date, and makes the lists of answers, by date too. An absent message has the date
 // of its first answer; it is at the top, or has no answers.
 func (f *forest) sorted() (tops []int32) {
-	f.first, f.last, f.next, f.answers = filled(len(f.up)), filled(len(f.up)), filled(len(f.up)), make([]int32, len(f.up))
+	f.first, f.last, f.next, f.count = filled(len(f.up)), filled(len(f.up)), filled(len(f.up)), make([]int32, len(f.up))
 	for _, m := range f.order {
 		parent := f.up[m]
 		if parent == none {
@@ -110,7 +110,7 @@ func (f *forest) sorted() (tops []int32) {
 			f.next[f.last[parent]] = m
 		}
 		f.last[parent] = m
-		f.answers[parent]++
+		f.count[parent]++
 	}
 	return f.promoted(tops)
 }
@@ -126,7 +126,7 @@ func filled(n int) []int32 {
 // promoted has the only answer of an absent message in the place of that.
 func (f *forest) promoted(tops []int32) []int32 {
 	for i, top := range tops {
-		if f.absent(top) && f.answers[top] == 1 {
+		if f.absent(top) && f.count[top] == 1 {
 			tops[i] = f.first[top]
 			f.up[tops[i]] = none
 		}
@@ -139,7 +139,7 @@ func (f *forest) nodes(tops []int32) []Node {
 	nodes := make([]Node, 0, len(f.up))
 	for _, top := range tops {
 		f.walk(top, func(m int32) {
-			node := Node{m, f.answers[m]}
+			node := Node{m, f.count[m]}
 			if f.absent(m) {
 				node.Message = Absent
 			}
