@@ -82,22 +82,11 @@ func TestClients(t *testing.T) {
 			if err != nil || req.Tag != "t" || !strings.HasPrefix(strings.ToUpper(command), req.Name) {
 				t.Errorf("%s: %q: %+v, %v", client, command, req, err)
 			}
-			if app := appendOf(req); app != nil {
-				if err := app.Message.Accept(); err != nil {
-					t.Errorf("%s: %v", client, err)
-				}
-				if err := app.Message.End(); err != nil {
+			if in := incomingOf(req); in != nil {
+				if _, err := readIncoming(in); err != nil {
 					t.Errorf("%s: %v", client, err)
 				}
 			}
 		}
 	}
-}
-
-func appendOf(req *Request) *Append {
-	if req == nil {
-		return nil
-	}
-	app, _ := req.Command.(*Append)
-	return app
 }

@@ -1,7 +1,5 @@
 package imap
 
-import "time"
-
 // Commands without arguments.
 type (
 	Capability struct{}
@@ -75,12 +73,17 @@ type (
 		Items   StatusItems
 	}
 
-	// Append is APPEND. The message is still to be read.
+	// Append is APPEND. The messages are still to be read.
 	Append struct {
+		Mailbox  string
+		Messages *Incoming
+	}
+	// Replace is REPLACE or UID REPLACE (RFC 8508).
+	Replace struct {
+		UID     bool
+		Message uint32 // number or UID; 0 is "*"
 		Mailbox string
-		Flags   []Flag
-		Date    time.Time // zero if not given
-		Message *Message
+		By      *Incoming // one message
 	}
 
 	// Expunge is EXPUNGE, or UID EXPUNGE (RFC 4315) if there is a set.

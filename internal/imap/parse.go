@@ -50,16 +50,14 @@ var commands = map[string]spec{
 	"COPY":        {Selected, func(p *parser) Command { return &Copy{false, p.nextSet(), p.nextMailbox()} }},
 	"MOVE":        {Selected, func(p *parser) Command { return &Move{false, p.nextSet(), p.nextMailbox()} }},
 	"SEARCH":      {Selected, func(p *parser) Command { return parseSearch(p, false) }},
+	"REPLACE":     {Selected, func(p *parser) Command { return parseReplace(p, false) }},
 	"UID EXPUNGE": {Selected, func(p *parser) Command { return &Expunge{true, p.nextSet()} }},
 	"UID FETCH":   {Selected, func(p *parser) Command { return parseFetch(p, true) }},
 	"UID STORE":   {Selected, func(p *parser) Command { return parseStore(p, true) }},
 	"UID COPY":    {Selected, func(p *parser) Command { return &Copy{true, p.nextSet(), p.nextMailbox()} }},
 	"UID MOVE":    {Selected, func(p *parser) Command { return &Move{true, p.nextSet(), p.nextMailbox()} }},
+	"UID REPLACE": {Selected, func(p *parser) Command { return parseReplace(p, true) }},
 	"UID SEARCH":  {Selected, func(p *parser) Command { return parseSearch(p, true) }},
-	"SORT":        {Selected, func(p *parser) Command { return parseSort(p, false) }},
-	"UID SORT":    {Selected, func(p *parser) Command { return parseSort(p, true) }},
-	"THREAD":      {Selected, func(p *parser) Command { return parseThread(p, false) }},
-	"UID THREAD":  {Selected, func(p *parser) Command { return parseThread(p, true) }},
 }
 
 // bare is a command without arguments.
@@ -235,21 +233,17 @@ func parseCreate(p *parser) Command {
 func parseAppend(p *parser) Command {
 	app := &Append{Mailbox: p.nextMailbox()}
 	p.sp()
-	if p.peek() == '(' {
-		app.Flags = p.flags()
-		p.sp()
-	}
-	if p.peek() == '"' {
-		app.Date = p.dateTime()
-		p.sp()
-	}
-	p.take('~') // a literal8 (RFC 3516) is stored as any other
-	size, sync := p.literalHeader()
-	if p.err == nil {
-		app.Message = &Message{Size: size, r: p.r, sync: sync, left: size}
-		p.r.pending = app.Message
-	}
+	app.Messages = p.incoming(maxMessages)
 	return app
+}
+
+func parseReplace(p *parser, uid bool) Command {
+	p.sp()
+	replace := &Replace{UID: uid, Message: p.seq()}
+	replace.Mailbox = p.nextMailbox()
+	p.sp()
+	replace.By = p.incoming(1)
+	return replace
 }
 
 // storeOps are the names of the data items of STORE (RFC 3501 §6.4.6).

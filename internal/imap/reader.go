@@ -3,7 +3,6 @@ package imap
 import (
 	"bytes"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -57,7 +56,7 @@ type Reader struct {
 	inside  bool   // something of a command was read
 	ended   bool   // the command was read to its end
 	quiet   bool   // another goroutine uses out
-	pending *Message
+	pending *Incoming
 }
 
 // NewReader returns a Reader for a connection on which nobody has logged in.
@@ -90,7 +89,7 @@ func (r *Reader) Wait() error {
 }
 
 // Next reads a command. A *CommandError is to be answered, after which Next may be called again; any other error (io.EOF
-// between commands) ends the connection. What the last command left of its message is refused or skipped.
+// between commands) ends the connection. What the last command left of its messages is refused or skipped.
 func (r *Reader) Next() (*Request, error) {
 	if err := r.settle(); err != nil {
 		return nil, err
@@ -160,16 +159,12 @@ func (r *Reader) begin() {
 	}
 }
 
-// settle ends the message of the last command.
+// settle ends the messages of the last command.
 func (r *Reader) settle() error {
 	if r.pending == nil {
 		return nil
 	}
-	err := r.pending.End()
-	if refused := (*CommandError)(nil); errors.As(err, &refused) {
-		return nil
-	}
-	return err
+	return r.pending.End()
 }
 
 // resync brings the stream to the next command after a syntax error; other errors stay what they are.

@@ -1,6 +1,7 @@
 package imap
 
 import (
+	"fmt"
 	"io"
 	"strconv"
 	"strings"
@@ -79,9 +80,22 @@ func CodePermanentFlags(flags []Flag, keywords bool) Code {
 	return Code(appendFlags([]byte("PERMANENTFLAGS "), flags))
 }
 
-// CodeAppendUID is where an APPEND went (RFC 4315 §3).
-func CodeAppendUID(uidValidity, uid uint32) Code {
-	return Code(appendUint(append(appendUint([]byte("APPENDUID "), uint64(uidValidity)), ' '), uint64(uid)))
+// CodeAppendUID is where an APPEND went (RFC 4315 §3): as many UIDs as there were messages, in their order (RFC 3502).
+func CodeAppendUID(uidValidity uint32, uids Set) Code {
+	return Code(uids.Append(append(appendUint([]byte("APPENDUID "), uint64(uidValidity)), ' ')))
+}
+
+// CodeBadURL names the URL for which a CATENATE failed (RFC 4469 §4.1), as far as it has room.
+func CodeBadURL(url string) Code {
+	b := []byte("BADURL ")
+	for i := range min(len(url), maxQuoted) {
+		if c := url[i]; c <= ' ' || c >= 0x7f || c == ']' || c == '\\' || c == '"' {
+			b = fmt.Appendf(b, "%%%02X", c)
+		} else {
+			b = append(b, c)
+		}
+	}
+	return Code(b)
 }
 
 // CodeCopyUID is where a COPY or MOVE went; from and to have as many UIDs, in corresponding order.

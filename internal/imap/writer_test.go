@@ -41,7 +41,9 @@ func TestResponses(t *testing.T) {
 		{"* OK [PERMANENTFLAGS (\\Seen \\*)] x\r\n",
 			func(w *Writer) { w.Untagged(OK, CodePermanentFlags([]Flag{FlagSeen}, true), "x") }},
 		{"* OK [UIDVALIDITY 3] x\r\n", func(w *Writer) { w.Untagged(OK, CodeUIDValidity(3), "x") }},
-		{"a OK [APPENDUID 38505 3955] x\r\n", func(w *Writer) { w.Tagged("a", OK, CodeAppendUID(38505, 3955), "x") }},
+		{"a OK [APPENDUID 38505 3:5,7] x\r\n", func(w *Writer) { w.Tagged("a", OK, CodeAppendUID(38505, Set{{3, 5}, {7, 7}}), "x") }},
+		{"a NO [BADURL /a%20b;UID=1%5D%C3] x\r\n", func(w *Writer) { w.Tagged("a", NO, CodeBadURL("/a b;UID=1]\xc3"), "x") }},
+		{"a OK [APPENDUID 38505 3955] x\r\n", func(w *Writer) { w.Tagged("a", OK, CodeAppendUID(38505, Set{{3955, 3955}}), "x") }},
 		{"a OK [COPYUID 38505 304,319:320 3956:3958] x\r\n", func(w *Writer) {
 			w.Tagged("a", OK, CodeCopyUID(38505, Set{{304, 304}, {319, 320}}, Set{{3956, 3958}}), "x")
 		}},

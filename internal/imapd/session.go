@@ -196,7 +196,7 @@ func (s *session) carryOut(ctx context.Context, req *imap.Request) reply {
 	case *imap.Status:
 		return s.status(ctx, c)
 	case *imap.Append:
-		return s.appendMessage(ctx, c)
+		return s.appendMessages(ctx, c)
 	case *imap.GetQuota:
 		return s.getQuota(ctx, c)
 	case *imap.GetQuotaRoot:
@@ -228,12 +228,10 @@ func (s *session) inMailbox(ctx context.Context, req *imap.Request) reply {
 		return s.copy(ctx, c)
 	case *imap.Move:
 		return s.move(ctx, c)
+	case *imap.Replace:
+		return s.replace(ctx, c)
 	case *imap.Search:
 		return s.search(ctx, req.Tag, c)
-	case *imap.Sort:
-		return s.sort(ctx, req.Tag, c)
-	case *imap.Thread:
-		return s.thread(ctx, req.Tag, c)
 	}
 	return bad("Unknown command.")
 }
@@ -245,8 +243,8 @@ func (s *session) capabilities() []string {
 		"CHILDREN", "LIST-EXTENDED", "LIST-STATUS", "SPECIAL-USE", "ESEARCH", "CONDSTORE", "QRESYNC",
 		"SEARCHRES", "WITHIN", "STATUS=SIZE", "PARTIAL", "UIDONLY", "INPROGRESS"}
 	list = append(list, fmt.Sprintf("MESSAGELIMIT=%d", s.o.limit))
-	list = append(list, "SORT", "SORT=DISPLAY", "ESORT", "THREAD=ORDEREDSUBJECT", "THREAD=REFERENCES", "THREAD=REFS")
 	list = append(list, "QUOTA", "QUOTA=RES-STORAGE", "QUOTA=RES-MESSAGE", "OBJECTID", "SAVEDATE")
+	list = append(list, "BINARY", "MULTIAPPEND", "CATENATE", "REPLACE")
 	if !s.compressed {
 		list = append(list, "COMPRESS=DEFLATE")
 	}

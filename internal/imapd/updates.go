@@ -26,15 +26,13 @@ func (s *session) update(ctx context.Context, req *imap.Request) {
 		often, uid = true, c.UID
 	case *imap.Search:
 		often, uid = true, c.UID
-	case *imap.Sort:
-		often, uid = true, c.UID
-	case *imap.Thread:
-		often, uid = true, c.UID
 	case *imap.Expunge:
 		uid = c.UID
 	case *imap.Copy:
 		uid = c.UID
 	case *imap.Move:
+		uid = c.UID
+	case *imap.Replace:
 		uid = c.UID
 	}
 	if often && s.r.Buffered() > 0 && time.Since(s.box.synced) < s.stream.times.fresh {

@@ -80,14 +80,30 @@ func (s *scanner) run(r io.Reader, header bool) error {
 	return nil
 }
 
+// lineKind is what a line belongs to.
+type lineKind uint8
+
+const (
+	bodyText     lineKind = iota // or text around the parts of a multipart
+	headerText                   // the blank line too
+	boundaryText                 // a boundary line
+)
+
 // read takes a line or a fragment of one.
-func (s *scanner) read(line []byte) {
+func (s *scanner) read(line []byte) lineKind {
 	start := !s.inLine
 	if start && len(s.bounds) > 0 && len(line) > 2 && line[0] == '-' && line[1] == '-' {
 		s.boundaryLine(line)
 	}
-	blank := s.inHeader && start && !s.skipping && isBlank(line)
-	if s.inHeader && !s.skipping && !blank {
+	kind := bodyText
+	switch {
+	case s.skipping:
+		kind = boundaryText
+	case s.inHeader:
+		kind = headerText
+	}
+	blank := kind == headerText && start && isBlank(line)
+	if kind == headerText && !blank {
 		s.budget -= s.fields.line(line, start, s.budget)
 	}
 	s.advance(line)
@@ -97,6 +113,7 @@ func (s *scanner) read(line []byte) {
 	case s.skipping && !s.inLine:
 		s.endBoundaryLine()
 	}
+	return kind
 }
 
 func (s *scanner) advance(line []byte) {
