@@ -15,8 +15,11 @@ import (
 // ErrLocked says that another held the lock for all the time.
 var ErrLocked = errors.New("locked by another")
 
-// maxWait is the longest rest between two attempts.
-const maxWait = 25 * time.Millisecond
+// The shortest and the longest rest between two attempts.
+const (
+	minWait = 50 * time.Microsecond
+	maxWait = 25 * time.Millisecond
+)
 
 // Take makes the file at path if it is missing and locks it until it is closed. It waits until timeout, or not at all if that is 0.
 func Take(ctx context.Context, path string, timeout time.Duration) (*os.File, error) {
@@ -24,17 +27,18 @@ func Take(ctx context.Context, path string, timeout time.Duration) (*os.File, er
 	if err != nil {
 		return nil, err
 	}
-	if err := wait(ctx, f, timeout); err != nil {
+	if err := Lock(ctx, f, true, timeout); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
 	return f, nil
 }
 
-func wait(ctx context.Context, f *os.File, timeout time.Duration) error {
+// Lock locks an open file until it is closed, exclusively or beside others who do not want it so. It waits as Take does.
+func Lock(ctx context.Context, f *os.File, exclusive bool, timeout time.Duration) error {
 	deadline := time.Now().Add(timeout)
-	for rest := time.Millisecond; ; rest = min(2*rest, maxWait) {
-		err := try(f)
+	for rest := minWait; ; rest = min(2*rest, maxWait) {
+		err := try(f, exclusive)
 		if err != unix.EAGAIN && err != unix.EACCES {
 			return err
 		}
@@ -49,8 +53,11 @@ func wait(ctx context.Context, f *os.File, timeout time.Duration) error {
 	}
 }
 
-func try(f *os.File) error {
-	lock := unix.Flock_t{Type: unix.F_WRLCK}
+func try(f *os.File, exclusive bool) error {
+	lock := unix.Flock_t{Type: unix.F_RDLCK}
+	if exclusive {
+		lock.Type = unix.F_WRLCK
+	}
 	for {
 		if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &lock); err != unix.EINTR {
 			return err

@@ -88,7 +88,7 @@ func (s *session) fetch(ctx context.Context, c *imap.Fetch) reply {
 
 // changed is what of spans has changed since the client looked (RFC 7162 §3.1.4.1), after it was told what of the set has gone (§3.2.6).
 func (f *fetching) changed(c *imap.Fetch, spans []span) []span {
-	since := f.presented(*c.ChangedSince)
+	since := f.box.Since(*c.ChangedSince)
 	if c.Vanished {
 		f.tellVanished(since, c.Set.Resolve(f.box.UIDNext()-1), 0)
 	}

@@ -8,15 +8,6 @@ import (
 // everyUID is a set that has them all.
 var everyUID = imap.Set{{Start: 1, Stop: 1<<32 - 1}}
 
-// presented is the mod-sequence of which a client says that it knows all until then, as far as it can be so. A larger one than any that
-// was given is of a state that is lost: who has it gets all there is.
-func (s *session) presented(since uint64) uint64 {
-	if since > s.box.HighestModSeq() {
-		return 0
-	}
-	return since
-}
-
 // resync tells a client that comes back what has changed since it left (RFC 7162 §3.2.5).
 func (s *session) resync(q *imap.QResync, since uint64) {
 	known := everyUID
@@ -104,9 +95,6 @@ func (b *selection) missing(set imap.Set, above uint32) (missing imap.Set) {
 
 // changedSince is those messages of spans that have a larger mod-sequence.
 func (b *selection) changedSince(spans []span, since uint64) (changed []span) {
-	if b.HighestModSeq() <= since {
-		return nil
-	}
 	view := b.Messages()
 	for _, sp := range spans {
 		for i := sp.lo; i < sp.hi; i++ {

@@ -49,7 +49,7 @@ func (s *session) selectMailbox(ctx context.Context, c *imap.Select) reply {
 	back := c.QResync != nil && c.QResync.UIDValidity == box.UIDValidity()
 	since := uint64(0)
 	if back {
-		since = s.presented(c.QResync.ModSeq)
+		since = s.box.Since(c.QResync.ModSeq)
 	}
 	s.describe()
 	if back {
@@ -66,16 +66,8 @@ func (s *session) describe() {
 	b, view := s.box, s.box.Messages()
 	s.tellFlags()
 	s.w.Exists(uint32(len(view)))
-	unseen := 0
-	b.recent = 0
-	for i, m := range view {
-		if unseen == 0 && m.Flags&mailstore.Seen == 0 {
-			unseen = i + 1
-		}
-		if b.Recent(m.UID) {
-			b.recent++
-		}
-	}
+	unseen := b.Counts().FirstUnseen
+	b.recent = b.RecentCount()
 	if !s.on.rev2 {
 		s.w.Recent(uint32(b.recent))
 	}

@@ -27,32 +27,35 @@ func (s *session) statusOf(ctx context.Context, name string, items imap.StatusIt
 		}
 		return counts(ctx, s.box.Mailbox, items)
 	}
+	st, err := s.o.Store.Status(ctx, name)
+	if st.UIDValidity == 0 {
+		return nil, err
+	}
+	if err != nil {
+		s.o.Log.Warn("status of %s: %v", name, err)
+	}
+	if items&imap.StatusSize != 0 && !st.Sized || items&imap.StatusDeletedStorage != 0 && st.Deleted > 0 {
+		return s.statusByMessage(ctx, name, items)
+	}
+	return &imap.StatusData{Messages: uint32(st.Messages), UIDNext: st.UIDNext, UIDValidity: st.UIDValidity, MailboxID: st.ID, HighestModSeq: st.ModSeq,
+		Unseen: uint32(st.Unseen), Deleted: uint32(st.Deleted), Recent: uint32(st.New), Size: uint64(st.Size)}, nil
+}
+
+// statusByMessage looks at messages, for what is not known of all together.
+func (s *session) statusByMessage(ctx context.Context, name string, items imap.StatusItems) (*imap.StatusData, error) {
 	box, err := s.o.Store.Open(ctx, name, true)
 	if box == nil {
 		return nil, err
 	}
 	defer box.Close()
-	if err != nil {
-		s.o.Log.Warn("status of %s: %v", name, err)
-	}
 	return counts(ctx, box, items)
 }
 
 // counts adds up what was asked of a mailbox.
 func counts(ctx context.Context, box *mailstore.Mailbox, items imap.StatusItems) (*imap.StatusData, error) {
-	view := box.Messages()
-	d := &imap.StatusData{Messages: uint32(len(view)), UIDNext: box.UIDNext(), UIDValidity: box.UIDValidity(), MailboxID: box.ID(), HighestModSeq: box.HighestModSeq()}
-	for _, m := range view {
-		if m.Flags&mailstore.Seen == 0 {
-			d.Unseen++
-		}
-		if m.Flags&mailstore.Deleted != 0 {
-			d.Deleted++
-		}
-		if box.Recent(m.UID) {
-			d.Recent++
-		}
-	}
+	c := box.Counts()
+	d := &imap.StatusData{Messages: uint32(c.Messages), UIDNext: box.UIDNext(), UIDValidity: box.UIDValidity(), MailboxID: box.ID(), HighestModSeq: box.HighestModSeq(),
+		Unseen: uint32(c.Unseen), Deleted: uint32(c.Deleted), Recent: uint32(box.RecentCount())}
 	if items&imap.StatusDeletedStorage != 0 {
 		var err error
 		if d.DeletedStorage, err = deletedStorage(ctx, box); err != nil {
@@ -67,6 +70,10 @@ func counts(ctx context.Context, box *mailstore.Mailbox, items imap.StatusItems)
 
 // addSizes adds up the messages as a client is served, from their names where those say it (RFC 8438).
 func addSizes(ctx context.Context, box *mailstore.Mailbox, d *imap.StatusData) error {
+	if sum, ok := box.Size(); ok {
+		d.Size = uint64(sum)
+		return nil
+	}
 	for _, m := range box.Messages() {
 		if _, size, ok := m.Sizes(); ok {
 			d.Size += uint64(size)

@@ -185,11 +185,9 @@ func (f *folder) insert(ctx context.Context, place func(*folderLock) ([]string, 
 	if err := lock.mayWrite(); err != nil {
 		return 0, nil, err
 	}
-	if _, err := f.settle(lock, false); err != nil && !errors.Is(err, ErrReset) {
+	f.restore()
+	if _, err := f.settle(lock, false); err != nil {
 		return 0, nil, err
-	}
-	if f.list == nil || f.cur == nil {
-		return 0, nil, ErrReset
 	}
 	before, errStat := statID(f.path("cur"))
 	names, err := place(lock)
@@ -197,23 +195,25 @@ func (f *folder) insert(ctx context.Context, place func(*folderLock) ([]string, 
 		fault.Point("mailstore.append-renamed")
 		err = syncDir(f.path("cur"))
 	}
-	var bases []string
-	for _, name := range names {
-		bases = append(bases, baseOf(name))
+	bases := make([]string, len(names))
+	for i, name := range names {
+		bases[i] = baseOf(name)
 	}
+	var records []record
 	if err == nil {
-		err = f.record(lock, bases)
+		records, err = f.record(lock, bases, func() []record { return recordsOf(f.state.messages) })
 	}
 	if err != nil {
 		f.takeBack(names)
 		return 0, nil, err
 	}
-	for i, base := range bases {
-		f.cur[base] = names[i]
-		uids = append(uids, f.uid(base))
+	var d difference
+	for i, r := range records {
+		d.added = append(d.added, newMessage(r.uid, names[i], r.keys, false))
+		uids = append(uids, r.uid)
 	}
 	f.noteCur(before, errStat)
-	f.publish()
+	f.publish(d)
 	return f.list.validity, uids, nil
 }
 
@@ -223,5 +223,5 @@ func (f *folder) takeBack(names []string) {
 		delete(f.newKeys, baseOf(name))
 		os.Remove(f.path("cur/" + name)) // if it stays it is a message too many, not one too few
 	}
-	f.curStamp = Stamp{}
+	f.cur.stamp = Stamp{}
 }

@@ -8,66 +8,83 @@ import (
 )
 
 // assign gives UIDs to the files that have none, in the order of their arrival, and writes them down first.
-func (f *folder) assign(lock *folderLock) error {
-	if err := f.fromCourier(); err != nil {
-		return err
-	}
-	var bases []string
-	for _, names := range []map[string]string{f.new, f.cur} {
-		for base := range names {
-			if f.uid(base) == 0 {
-				bases = append(bases, base)
-			}
+func (f *folder) assign(lock *folderLock, d *difference) error {
+	slices.SortFunc(d.loose, byArrival)
+	_, err := f.record(lock, d.loose, func() []record {
+		var old []*Message
+		if f.state != nil {
+			old = f.state.messages
 		}
-	}
-	slices.SortFunc(bases, byArrival)
-	return f.record(lock, bases)
+		return recordsOf(d.applied(old))
+	})
+	return err
 }
 
-// record gives UIDs to base names and makes that durable.
-func (f *folder) record(lock *folderLock, bases []string) error {
-	if len(bases) == 0 && !f.list.damaged && f.list.version == 3 && len(f.gone) <= len(f.list.records)/2+100 {
-		return nil
+func recordsOf(messages []*Message) []record {
+	list := make([]record, len(messages))
+	for i, m := range messages {
+		list[i] = record{uid: m.UID, keys: m.keys, base: m.Base()}
+	}
+	return list
+}
+
+// rewriteDue says that the list is better written anew: it is not ours to append to, or half of it (and more than 100) are messages that went.
+func (f *folder) rewriteDue() bool {
+	l := f.list
+	if l.damaged || l.version != 3 {
+		return true
+	}
+	present := len(f.fresh)
+	if f.state != nil {
+		present += len(f.state.messages)
+	}
+	return l.lines-present > l.lines/2+100
+}
+
+// record gives UIDs to base names and makes that durable. kept are the lines that stay if the list is written anew.
+func (f *folder) record(lock *folderLock, bases []string, kept func() []record) ([]record, error) {
+	due := f.rewriteDue()
+	if len(bases) == 0 && !due {
+		return nil, nil
 	}
 	if err := lock.mayWrite(); err != nil {
-		return err
+		return nil, err
 	}
 	if uint64(f.list.next)+uint64(len(bases)) > maxUID {
-		return fmt.Errorf("assign UIDs: there are none left under UIDVALIDITY %d", f.list.validity)
+		return nil, fmt.Errorf("assign UIDs: there are none left under UIDVALIDITY %d", f.list.validity)
 	}
 	records := make([]record, len(bases))
 	for i, base := range bases {
 		records[i] = record{uid: f.list.next + uint32(i), keys: f.newKeys[base], base: base}
 	}
-	if f.list.appendable() && len(f.gone) <= len(f.list.records)/2+100 {
+	if f.list.appendable() && !due {
 		if err := f.list.append(f.path(uidlistFile), records); err != nil {
-			return fmt.Errorf("append to uidlist: %w: %w", ErrUnwritable, diskError(err))
+			return nil, fmt.Errorf("append to uidlist: %w: %w", ErrUnwritable, diskError(err))
 		}
 		for _, base := range bases {
 			delete(f.newKeys, base)
 		}
-		return nil
+		f.fresh = append(f.fresh, records...)
+		return records, nil
 	}
-	list := &uidfile{uidlist: f.list.with(records, func(r record) bool { return f.counts(r) })}
-	if err := list.rewrite(f.dir, lock.dot); err != nil {
-		return fmt.Errorf("write uidlist: %w: %w", ErrUnwritable, diskError(err))
+	list := *f.list
+	list.uidlist = f.list.with(records)
+	lines := append(kept(), records...)
+	if err := list.rewrite(f.dir, lines, lock.dot); err != nil {
+		return nil, fmt.Errorf("write uidlist: %w: %w", ErrUnwritable, diskError(err))
 	}
-	f.list, f.gone, f.newKeys = list, make(map[uint32]bool), nil
-	return nil
+	f.list, f.fresh, f.newKeys = &list, append(f.fresh, records...), nil
+	if f.whole != nil {
+		f.whole = lines
+	}
+	return records, nil
 }
 
-// with is a copy of the list with the records for which keep says yes and with more; the UIDs of the others stay used.
-func (l *uidlist) with(more []record, keep func(record) bool) *uidlist {
+// with is the list's head after more lines.
+func (l *uidlist) with(more []record) *uidlist {
 	c := *l
-	c.records = make([]record, 0, len(l.records)+len(more))
-	c.uids = make(map[string]uint32, cap(c.records))
-	for _, r := range l.records {
-		if keep(r) {
-			c.add(r)
-		}
-	}
 	for _, r := range more {
-		c.add(r)
+		c.next = max(c.next, r.uid+1)
 	}
 	return &c
 }

@@ -25,7 +25,7 @@ func BenchmarkSync(b *testing.B) {
 		b.Run(fmt.Sprintf("open/%d", n), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				fresh := &Store{root: s.root, opts: s.opts, folders: map[string]*folder{}}
+				fresh := newStoreAt(s.root, s.opts)
 				m, err := fresh.Open(b.Context(), "INBOX", false)
 				if err != nil || len(m.Messages()) < n {
 					b.Fatal(err)

@@ -85,9 +85,9 @@ func (b *Mailbox) copy(ctx context.Context, msgs []*Message, to string) (c Copie
 // link gives a message's file a second name, with the flags that it has by now, or makes a durable copy where the filesystem
 // cannot.
 func (b *Mailbox) link(ctx context.Context, m *Message, dst *folder) (name string, err error) {
-	path, keywords := b.folder.filePath(m), &b.state.Keywords
+	path, keywords := b.folder.filePath(m), &b.state.keywords
 	if s := b.folder.published.Load(); s != nil {
-		keywords = &s.Keywords
+		keywords = &s.keywords
 	}
 	for range maxTries {
 		if name, err = dst.nameOfCopy(ctx, filepath.Base(path), keywords); err != nil {

@@ -38,7 +38,7 @@ func noFile(err error) bool {
 // it, so it must not be taken a second time. A list that cannot be used stays where it is.
 func (f *folder) takeCourierList() error {
 	path := f.path(courierList)
-	list, err := readUidfile(path, nil)
+	list, _, err := readUidfile(path, nil)
 	if err != nil && !noFile(err) {
 		return fmt.Errorf("take over %s: %w", courierList, err)
 	}
@@ -56,29 +56,44 @@ func (f *folder) takeCourierList() error {
 		return fmt.Errorf("take over %s: %w", courierList, diskError(err))
 	}
 	fault.Point("mailstore.courier-list")
-	f.list, err = readUidfile(f.path(uidlistFile), nil)
+	f.list, f.whole, err = readUidfile(f.path(uidlistFile), nil)
+	f.fresh = f.whole
 	return err
 }
 
 // fromCourier takes over what Courier has beside UIDs, under the lock and before a uidlist is written as version 3 for the first
-// time: a crash in between has it done again.
-func (f *folder) fromCourier() error {
+// time: a crash in between has it done again. taken says that names or keys may have changed.
+func (f *folder) fromCourier() (taken bool, err error) {
 	written := f.list.id.Ino != 0
 	if written && f.list.version != 1 {
-		return nil
+		return false, nil
+	}
+	if !f.new.whole || !f.cur.whole {
+		if err := f.scan(true, true); err != nil {
+			return false, err
+		}
 	}
 	if f.dir == f.store.root {
 		if err := f.takeUIDLs(); err != nil {
-			return fmt.Errorf("take over %s: %w", courierPOP3, err)
+			return true, fmt.Errorf("take over %s: %w", courierPOP3, err)
 		}
 	}
 	if !written {
-		return nil
+		return true, nil
 	}
 	if err := f.takeCourierKeywords(); err != nil {
-		return fmt.Errorf("take over %s: %w: %w", courierKeywordsDir, ErrUnwritable, diskError(err))
+		return true, fmt.Errorf("take over %s: %w: %w", courierKeywordsDir, ErrUnwritable, diskError(err))
 	}
-	return nil
+	return true, nil
+}
+
+// present says whether the last listing of both directories had a file with the base name.
+func (f *folder) present(base string) bool {
+	_, ok := f.cur.names[base]
+	if !ok {
+		_, ok = f.new.names[base]
+	}
+	return ok
 }
 
 // takeUIDLs notes the unique-ids that POP3 clients know, as keys of the records that there are and of those to come.
@@ -97,9 +112,11 @@ func (f *folder) takeUIDLs() error {
 			f.newKeys[base] = "P" + uidl
 		}
 	})
-	for i, r := range f.list.records {
-		if key, ok := f.newKeys[r.base]; ok && r.keys == "" {
-			f.list.records[i].keys = key
+	for _, list := range [][]record{f.fresh, f.whole} {
+		for i, r := range list {
+			if key, ok := f.newKeys[r.base]; ok && r.keys == "" {
+				list[i].keys = key
+			}
 		}
 	}
 	return err

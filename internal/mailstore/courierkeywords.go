@@ -35,7 +35,7 @@ func (f *folder) takeCourierKeywords() error {
 		return err
 	}
 	k := courierKeywords{names: f.keywords, used: f.usedLetters(), sets: make(map[string]Keywords)}
-	if err := k.read(f.path(courierKeywordsDir), f.cur); err != nil {
+	if err := k.read(f.path(courierKeywordsDir), f.cur.names); err != nil {
 		return err
 	}
 	if k.names != f.keywords {
@@ -51,7 +51,7 @@ func (f *folder) setLetters(sets map[string]Keywords) error {
 	before, errStat := statID(f.path("cur"))
 	renamed := false
 	for base, set := range sets {
-		name := f.cur[base]
+		name := f.cur.names[base]
 		flags, keywords := parseInfo(name)
 		to := withInfo(name, flags, keywords|set)
 		if to == name {
@@ -64,7 +64,7 @@ func (f *folder) setLetters(sets map[string]Keywords) error {
 		if err != nil {
 			return err
 		}
-		f.cur[base], renamed = to, true
+		f.cur.names[base], renamed = to, true
 	}
 	if !renamed {
 		return nil

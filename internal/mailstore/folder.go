@@ -1,43 +1,46 @@
 package mailstore
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"postrider/internal/cache"
 )
 
-// folder is the state of one folder, shared by the sessions of the process that have it open.
+// folder is the state of one folder, shared by the sessions of the process that have it open. The last that nobody has open are kept
+// for a while.
 type folder struct {
 	store *Store
 	dir   string
-	users int // guarded by store.mu
 	cache *cache.Cache
+	users int           // guarded by store.mu
+	used  uint64        // when it was last given back, guarded by store.mu
 	turn  chan struct{} // whoever put a token in uses what follows
 
 	id        fileID                // of the directory
-	state     *State                // what sessions see; nil = not yet read
-	published atomic.Pointer[State] // the same, for those who do not wait their turn
+	state     *state                // what sessions see; nil = not yet read
+	published atomic.Pointer[state] // the same, for those who do not wait their turn
 
-	list               *uidfile
-	new, cur           map[string]string // file names by base name
-	newStamp, curStamp Stamp
-	newTwice, curTwice []string
-	quiet              bool              // nothing changed during the last listing of both
-	dirty              bool              // something was read that state does not have yet
-	gone               map[uint32]bool   // in the uidlist, but the file is gone: its name gets another UID if it comes back
-	newKeys            map[string]string // what the uidlist is to say beside the UID of messages that get one, by base name
-	keywords           KeywordNames
-	keywordsID         fileID
-	modSeq             uint64     // the largest that was given
-	vanished           []vanished // the last that went, in order
-	vanishedAll        uint64     // all that went later are in vanished
+	list       *uidfile          // nil = there is none, or none that can be read
+	fresh      []record          // lines of the list that state does not have yet
+	whole      []record          // all lines of the list, if it was read from its beginning since state was made
+	newKeys    map[string]string // what the list is to say beside the UID of messages that get one, by base name
+	new, cur   directory         // what is known of them
+	quiet      bool              // nothing changed during the last listing of both
+	dirty      bool              // something was read that state does not have yet
+	foreign    bool              // and it is not known to be our doing
+	keywords   KeywordNames
+	keywordsID fileID
+
+	index  index
+	unseen map[uint32]entry // what others told of, as the index says, and is not in state yet
+	doubt  bool             // the index may not have what was told: all messages are numbered anew
+	clock  time.Time        // when what is known of the files began to be read
 }
 
 func (f *folder) path(name string) string { return f.dir + "/" + name }
@@ -52,9 +55,6 @@ func (s *Store) openFolder(name string) (*folder, error) {
 	if !exists {
 		return nil, fmt.Errorf("open %s: %w", name, ErrNoFolder)
 	}
-	if err := makeMaildir(dir); err != nil {
-		return nil, fmt.Errorf("open %s: %w", name, diskError(err))
-	}
 	id, err := statID(dir + "/.")
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", name, err)
@@ -63,7 +63,10 @@ func (s *Store) openFolder(name string) (*folder, error) {
 	defer s.mu.Unlock()
 	f := s.folders[dir]
 	if f == nil || !sameInode(f.id, id) {
-		f = &folder{store: s, dir: dir, cache: cache.Open(dir), turn: make(chan struct{}, 1), id: id, gone: make(map[uint32]bool)}
+		if err := makeMaildir(dir); err != nil {
+			return nil, fmt.Errorf("open %s: %w", name, diskError(err))
+		}
+		f = &folder{store: s, dir: dir, cache: cache.Open(dir), turn: make(chan struct{}, 1), id: id, index: s.index(dir, id)}
 		s.folders[dir] = f
 	}
 	f.users++
@@ -73,9 +76,45 @@ func (s *Store) openFolder(name string) (*folder, error) {
 func (s *Store) closeFolder(f *folder) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if f.users--; f.users == 0 && s.folders[f.dir] == f {
-		delete(s.folders, f.dir)
-		f.cache.Close()
+	if f.users--; f.users > 0 {
+		return
+	}
+	f.cache.Close()
+	if s.folders[f.dir] != f {
+		return
+	}
+	s.uses++
+	f.used = s.uses
+	s.retain()
+}
+
+// What a store keeps of folders that nobody has open.
+const (
+	maxRetained         = 16
+	maxRetainedMessages = 150_000
+)
+
+// retain forgets folders that nobody has open, the longest unused first, until the rest is within bounds.
+func (s *Store) retain() {
+	for {
+		var oldest *folder
+		folders, messages := 0, 0
+		for _, f := range s.folders {
+			if f.users > 0 {
+				continue
+			}
+			folders++
+			if p := f.published.Load(); p != nil {
+				messages += len(p.messages)
+			}
+			if oldest == nil || f.used < oldest.used {
+				oldest = f
+			}
+		}
+		if folders <= maxRetained && messages <= maxRetainedMessages {
+			return
+		}
+		delete(s.folders, oldest.dir)
 	}
 }
 
@@ -85,6 +124,7 @@ func sameInode(a, b fileID) bool { return a.Dev == b.Dev && a.Ino == b.Ino }
 func (f *folder) begin(ctx context.Context) error {
 	select {
 	case f.turn <- struct{}{}:
+		f.clock = time.Now()
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -106,68 +146,6 @@ func (f *folder) check() error {
 		return ErrReset
 	}
 	return err
-}
-
-// publish makes a new state of what is known; messages that stayed as they were stay the same.
-func (f *folder) publish() {
-	if f.list == nil {
-		return
-	}
-	var old []*Message
-	if f.state != nil {
-		old = f.state.Messages
-	}
-	messages, modSeq := make([]*Message, 0, len(f.cur)+len(f.new)), f.nextModSeq()
-	for _, r := range f.list.records {
-		if !f.counts(r) {
-			continue
-		}
-		name, inCur := f.cur[r.base]
-		if !inCur {
-			var inNew bool
-			if name, inNew = f.new[r.base]; !inNew {
-				continue
-			}
-		}
-		for len(old) > 0 && old[0].UID < r.uid {
-			old = old[1:]
-		}
-		if len(old) == 0 || old[0].UID != r.uid {
-			messages = append(messages, newMessage(r.uid, name, r.keys, !inCur, modSeq))
-			continue
-		}
-		messages = append(messages, old[0].named(name, !inCur, modSeq))
-	}
-	f.dirty = false
-	f.number(messages, modSeq)
-	f.state = &State{UIDValidity: f.list.validity, UIDNext: f.list.next, ModSeq: f.modSeq, GUID: f.list.guid, Messages: messages,
-		Keywords: f.keywords, vanished: f.vanished, vanishedAll: f.vanishedAll}
-	f.restamp()
-}
-
-// restamp notes the times under which the state is true.
-func (f *folder) restamp() {
-	s := *f.state
-	s.List, s.New, s.Cur = f.list.id, f.newStamp, f.curStamp
-	if s.List == f.state.List && s.New == f.state.New && s.Cur == f.state.Cur {
-		return
-	}
-	f.state = &s
-	if index := f.store.opts.Index; index != nil {
-		index.Save(f.dir, f.state) // it is disposable
-	}
-}
-
-// find returns the message of a UID as it is now, nil = none.
-func (s *State) find(uid uint32) *Message {
-	if i, ok := s.position(uid); ok {
-		return s.Messages[i]
-	}
-	return nil
-}
-
-func (s *State) position(uid uint32) (int, bool) {
-	return slices.BinarySearchFunc(s.Messages, uid, func(m *Message, uid uint32) int { return cmp.Compare(m.UID, uid) })
 }
 
 // sizeSuffix are the sizes that a base name ends with.

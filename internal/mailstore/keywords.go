@@ -134,17 +134,13 @@ func readKeywordNames(path string) (KeywordNames, error) {
 	return parseKeywords(file)
 }
 
-func (f *folder) setKeywords(names KeywordNames, id fileID) {
-	f.keywords, f.keywordsID = names, id
-	if f.state != nil && f.state.Keywords != names {
-		s := *f.state
-		s.Keywords = names
-		f.state = &s
-	}
-}
+func (f *folder) setKeywords(names KeywordNames, id fileID) { f.keywords, f.keywordsID = names, id }
 
 // letters returns the letters of keywords. With make set, under the folder's lock, those that have none get one.
 func (f *folder) letters(ctx context.Context, keywords []string, make bool) (set Keywords, err error) {
+	if len(keywords) == 0 {
+		return 0, nil
+	}
 	if err := f.readKeywords(); err != nil {
 		return 0, err
 	}
@@ -187,8 +183,14 @@ func (f *folder) writeKeywords(ctx context.Context, names KeywordNames) error {
 	return nil
 }
 
+// usedLetters are the letters of all messages, under the lock, where the state is up to date.
 func (f *folder) usedLetters() (used Keywords) {
-	for _, names := range []map[string]string{f.cur, f.new} {
+	if f.state != nil {
+		for _, m := range f.state.messages {
+			used |= m.Keywords
+		}
+	}
+	for _, names := range []map[string]string{f.cur.names, f.new.names} {
 		for _, name := range names {
 			_, k := parseInfo(name)
 			used |= k

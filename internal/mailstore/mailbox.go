@@ -12,7 +12,8 @@ import (
 type Mailbox struct {
 	folder   *folder
 	readOnly bool
-	state    *State              // UIDVALIDITY and the like of the last Sync
+	state    *state              // UIDVALIDITY and the like of the last Sync
+	told     uint64              // all changes up to this mod-sequence are in the view
 	view     []*Message          // ascending UIDs; the client's sequence numbers
 	recent   map[uint32]struct{} // \Recent in this session
 	hints    *Hints
@@ -58,17 +59,54 @@ func (b *Mailbox) Close() {
 		b.hints.Close()
 		b.hints = nil
 	}
+	b.folder.save()
 	b.folder.store.closeFolder(b.folder)
 }
 
+// save lets the index have what was found out about messages; it is not waited for.
+func (f *folder) save() {
+	select {
+	case f.turn <- struct{}{}:
+	default:
+		return
+	}
+	defer f.end()
+	if f.state != nil && !f.dirty && f.index.instance != 0 && len(unsaved(f.state.messages)) > 0 {
+		f.publish(difference{})
+	}
+}
+
 // UIDValidity is that of the folder; it never changes in a Mailbox.
-func (b *Mailbox) UIDValidity() uint32 { return b.state.UIDValidity }
+func (b *Mailbox) UIDValidity() uint32 { return b.state.uidValidity }
 
 // UIDNext is larger than the UID of every message in the view.
-func (b *Mailbox) UIDNext() uint32 { return b.state.UIDNext }
+func (b *Mailbox) UIDNext() uint32 { return b.state.uidNext }
 
-// HighestModSeq is the largest mod-sequence that the folder has given; it grows also when messages go.
-func (b *Mailbox) HighestModSeq() uint64 { return b.state.ModSeq }
+// HighestModSeq is the mod-sequence up to which the view has all changes; it grows also when messages go.
+func (b *Mailbox) HighestModSeq() uint64 { return b.told }
+
+// Counts are those of the view as it was after the last Sync with All, or of what the folder has now.
+func (b *Mailbox) Counts() Counts {
+	if sameSlice(b.view, b.state.messages) {
+		return b.state.counts
+	}
+	return countMessages(b.view)
+}
+
+// Size adds up the messages as a client is served; ok is false if that is not known of each.
+func (b *Mailbox) Size() (sum int64, ok bool) {
+	if s := b.state.size; s.Unsized == 0 && sameSlice(b.view, b.state.messages) {
+		return s.Wire, true
+	}
+	var s sizes
+	for _, m := range b.view {
+		s.add(m, 1)
+	}
+	return s.Wire, s.Unsized == 0
+}
+
+// RecentCount is how many messages are \\Recent in this session.
+func (b *Mailbox) RecentCount() int { return len(b.recent) }
 
 // Messages is the view: message i has the sequence number i+1. It is not to be changed, and stays as it is.
 func (b *Mailbox) Messages() []*Message { return b.view }
@@ -80,16 +118,16 @@ func (b *Mailbox) Recent(uid uint32) bool {
 }
 
 // KeywordNames are the names of a message's keywords. A letter that has no name in dovecot-keywords is left out.
-func (b *Mailbox) KeywordNames(set Keywords) []string { return b.state.Keywords.names(set) }
+func (b *Mailbox) KeywordNames(set Keywords) []string { return b.state.keywords.names(set) }
 
 // AllKeywords are the names that the folder has, and whether another can be added.
 func (b *Mailbox) AllKeywords() (names []string, room bool) {
-	names = b.state.Keywords.names(1<<MaxKeywords - 1)
+	names = b.state.keywords.names(1<<MaxKeywords - 1)
 	return names, len(names) < MaxKeywords
 }
 
 // Keywords are the names of the folder's letters, to tell a change of them; they are not to be changed.
-func (b *Mailbox) Keywords() *KeywordNames { return &b.state.Keywords }
+func (b *Mailbox) Keywords() *KeywordNames { return &b.state.keywords }
 
 // Sync looks for what others changed and brings the view up to date. The changes count even beside an error. After
 // ErrNoFolder or ErrReset the view is dead.
@@ -100,7 +138,7 @@ func (b *Mailbox) Sync(ctx context.Context, mode Mode) (Changes, error) {
 	}
 	defer f.end()
 	moved, err := f.refresh(ctx, !b.readOnly)
-	if err == nil && b.state != nil && f.state.UIDValidity != b.state.UIDValidity {
+	if err == nil && b.state != nil && f.state.uidValidity != b.state.uidValidity {
 		err = ErrReset
 	}
 	if f.state == nil || errors.Is(err, ErrReset) {
@@ -112,25 +150,37 @@ func (b *Mailbox) Sync(ctx context.Context, mode Mode) (Changes, error) {
 	return b.adopt(f.state, mode), err
 }
 
-// adopt makes state the view and says what that changes.
-func (b *Mailbox) adopt(state *State, mode Mode) Changes {
-	if sameSlice(b.view, state.Messages) {
-		b.state = state
-		return Changes{Exists: len(b.view), Recent: len(b.recent)}
-	}
+// adopt makes a state the view and says what that changes.
+func (b *Mailbox) adopt(now *state, mode Mode) Changes {
 	var c Changes
-	old, view := b.view, make([]*Message, 0, len(state.Messages))
-	for _, m := range state.Messages {
+	first := b.state == nil && (!b.readOnly || now.counts.New == 0)
+	if first || sameSlice(b.view, now.messages) {
+		if first {
+			c.New = len(now.messages)
+		}
+		b.view, b.state, b.told = now.messages, now, now.modSeq
+		c.Exists, c.Recent = len(b.view), len(b.recent)
+		return c
+	}
+	var letters Keywords // whose keyword has another name
+	if b.state != nil {
+		letters = otherLetters(&b.state.letters, &now.letters)
+	}
+	old, view := b.view, make([]*Message, 0, len(now.messages))
+	keep := func(m *Message, seq int) {
+		if mode == NoExpunges {
+			view = append(view, m)
+		} else {
+			b.expunge(&c, seq, m.UID)
+		}
+	}
+	for _, m := range now.messages {
 		for len(old) > 0 && old[0].UID < m.UID {
-			if mode == NoExpunges {
-				view = append(view, old[0])
-			} else {
-				b.expunge(&c, len(b.view)-len(old)+1, old[0].UID)
-			}
+			keep(old[0], len(b.view)-len(old)+1)
 			old = old[1:]
 		}
 		if len(old) > 0 && old[0].UID == m.UID {
-			if old[0] != m && (old[0].Flags != m.Flags || old[0].Keywords != m.Keywords) {
+			if old[0] != m && (!sameFlags(old[0], m) || m.Keywords&letters != 0) {
 				c.Flags = append(c.Flags, m)
 			}
 			old = old[1:]
@@ -143,20 +193,21 @@ func (b *Mailbox) adopt(state *State, mode Mode) Changes {
 		view = append(view, m)
 	}
 	for i, m := range old {
-		if mode == NoExpunges {
-			view = append(view, m)
-		} else {
-			b.expunge(&c, len(b.view)-len(old)+i+1, m.UID)
-		}
+		keep(m, len(b.view)-len(old)+i+1)
 	}
 	slices.Reverse(c.Expunged)
 	slices.Reverse(c.UIDs)
-	if len(view) == len(state.Messages) {
-		view = state.Messages // one copy for all sessions
-	}
-	b.view, b.state = view, state
-	c.Exists, c.Recent = len(view), len(b.recent)
+	b.see(view, now)
+	c.Exists, c.Recent = len(b.view), len(b.recent)
 	return c
+}
+
+// see makes a list the view. If it is all that the state has, there is one copy for all sessions, and everything is told.
+func (b *Mailbox) see(view []*Message, now *state) {
+	if b.state = now; slices.Equal(view, now.messages) {
+		view, b.told = now.messages, now.modSeq
+	}
+	b.view = view
 }
 
 func sameSlice(a, b []*Message) bool {
@@ -167,29 +218,4 @@ func (b *Mailbox) expunge(c *Changes, seq int, uid uint32) {
 	c.Expunged = append(c.Expunged, seq)
 	c.UIDs = append(c.UIDs, uid)
 	delete(b.recent, uid)
-}
-
-// Status is what STATUS asks of a folder.
-type Status struct {
-	UIDValidity, UIDNext              uint32
-	Messages, Recent, Unseen, Deleted int
-}
-
-// Status looks at a folder without moving its new mail.
-func (s *Store) Status(ctx context.Context, name string) (Status, error) {
-	b, err := s.Open(ctx, name, true)
-	if b == nil {
-		return Status{}, err
-	}
-	defer b.Close()
-	st := Status{UIDValidity: b.UIDValidity(), UIDNext: b.UIDNext(), Messages: len(b.view), Recent: len(b.recent)}
-	for _, m := range b.view {
-		if m.Flags&Seen == 0 {
-			st.Unseen++
-		}
-		if m.Flags&Deleted != 0 {
-			st.Deleted++
-		}
-	}
-	return st, err
 }

@@ -40,7 +40,8 @@ var (
 type Options struct {
 	Remote      bool          // directory times of the filesystem are not to be trusted: each Sync lists
 	LockTimeout time.Duration // how long to wait for another program's lock; 0 = 122 s, as Dovecot
-	Index       Index         // nil = none
+	IndexDir    string        // of the indexes, "" = each in its folder
+	Boot        string        // identity of the running system; "" = Open finds it out
 	Watcher     *Watcher      // of the process; nil = no hints
 	Quota       *quota.Root   // nil = mail is not counted
 }
@@ -51,7 +52,10 @@ type Store struct {
 	opts Options
 
 	mu      sync.Mutex
-	folders map[string]*folder // open ones, by directory
+	folders map[string]*folder // those that are open, and the last that were, by directory
+	uses    uint64
+
+	modSeqs reserve
 }
 
 // defaultLockTimeout is Dovecot's: it outlasts a stale lock.
@@ -62,12 +66,19 @@ func Open(root string, opts Options) (*Store, error) {
 	if opts.LockTimeout == 0 {
 		opts.LockTimeout = defaultLockTimeout
 	}
-	s := &Store{root: filepath.Clean(root), opts: opts, folders: make(map[string]*folder)}
+	if opts.Boot == "" {
+		opts.Boot = Boot()
+	}
+	s := newStoreAt(filepath.Clean(root), opts)
 	if err := makeMaildir(s.root); err != nil {
 		return nil, fmt.Errorf("open mail store: %w", diskError(err))
 	}
 	s.takeSubscriptions()
 	return s, nil
+}
+
+func newStoreAt(root string, opts Options) *Store {
+	return &Store{root: root, opts: opts, folders: make(map[string]*folder), modSeqs: reserve{path: filepath.Join(root, modSeqFile)}}
 }
 
 // makeMaildir makes what is missing of a Maildir in dir.

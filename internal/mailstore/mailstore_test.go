@@ -232,7 +232,7 @@ func TestForeign(t *testing.T) {
 		t.Error(err)
 	}
 	wantView(t, b, "1: 2:S 3: 5:S 6:F 7: 8:")
-	again := openBox(t, &Store{root: s.root, opts: s.opts, folders: map[string]*folder{}}, "INBOX")
+	again := openBox(t, newStoreAt(s.root, s.opts), "INBOX")
 	wantView(t, again, show(b))
 }
 
@@ -294,7 +294,7 @@ func TestTornTail(t *testing.T) {
 	if uid := appendTo(t, s, "INBOX", "y\r\n", 0); uid != 6 {
 		t.Error("appended as", uid)
 	}
-	fresh := &Store{root: s.root, opts: s.opts, folders: map[string]*folder{}}
+	fresh := newStoreAt(s.root, s.opts)
 	wantView(t, openBox(t, fresh, "INBOX"), "5: 6:")
 	if text := read(t, s.root+"/"+uidlistFile); !strings.HasPrefix(text, "3 V77 N7 Gabc\n5 :1.a\n6 :") || strings.Contains(text, "1.to") {
 		t.Errorf("%q", text)
@@ -500,37 +500,41 @@ func TestInfoLetters(t *testing.T) {
 	}
 }
 
-// memoryIndex keeps the last state.
-type memoryIndex map[string]*State
-
-func (x memoryIndex) Load(dir string) (*State, error) { return x[dir], nil }
-func (x memoryIndex) Save(dir string, s *State) error { x[dir] = s; return nil }
+// anotherProcess is a Store that knows nothing yet.
+func anotherProcess(s *Store) *Store {
+	return newStoreAt(s.root, s.opts)
+}
 
 func TestIndex(t *testing.T) {
 	t.Parallel()
-	index := memoryIndex{}
-	s := newStore(t, Options{Index: index})
+	s := newStore(t, Options{})
 	appendTo(t, s, "INBOX", "x\r\n", Seen)
 	b := openBox(t, s, "INBOX")
 	age(t, b)
 	syncBox(t, b)
-	fresh := func() *Mailbox {
-		return openBox(t, &Store{root: s.root, opts: s.opts, folders: map[string]*folder{}}, "INBOX")
-	}
-	warm := fresh()
+	warm := openBox(t, anotherProcess(s), "INBOX")
 	wantView(t, warm, "1:S")
-	if warm.folder.list != nil || warm.folder.cur != nil {
+	if warm.HighestModSeq() != b.HighestModSeq() || warm.Messages()[0].ModSeq != b.Messages()[0].ModSeq {
+		t.Error("another process has other mod-sequences")
+	}
+	if warm.folder.whole != nil || warm.folder.cur.names != nil {
 		t.Error("a warm folder was read")
 	}
 	write(t, s.root+"/new/2.x", "y\n")
 	syncBox(t, warm)
 	wantView(t, warm, "1:S 2:")
-	wantView(t, fresh(), "1:S 2:")
-	if _, err := fresh().StoreFlags(t.Context(), warm.Messages(), ReplaceFlags, Flagged, nil); err != nil {
+	fresh := openBox(t, anotherProcess(s), "INBOX")
+	wantView(t, fresh, "1:S 2:")
+	if _, err := fresh.StoreFlags(t.Context(), warm.Messages(), ReplaceFlags, Flagged, nil); err != nil {
 		t.Error(err)
 	}
 	syncBox(t, warm)
 	wantView(t, warm, "1:F 2:F")
+	for i, m := range warm.Messages() {
+		if m.ModSeq != fresh.Messages()[i].ModSeq || m.ModSeq > warm.HighestModSeq() {
+			t.Error("mod-sequences", m.ModSeq, fresh.Messages()[i].ModSeq, warm.HighestModSeq())
+		}
+	}
 }
 
 func TestLocks(t *testing.T) {

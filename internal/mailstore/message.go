@@ -32,17 +32,20 @@ type Keywords uint32
 // MaxKeywords is how many letters there are.
 const MaxKeywords = 26
 
-// Message is a message as a view has it. It never changes: another name of the file is another Message.
+// Message is a message as a view has it. It never changes, but for what is found out about its file: another name of the file is
+// another Message.
 type Message struct {
 	UID      uint32
 	Flags    Flags
+	inNew    bool
 	Keywords Keywords
-	ModSeq   uint64 // grows with each change of flags or keywords (RFC 7162)
+	known    atomic.Uint32 // what the last three fields are
+	ModSeq   uint64        // grows with each change of flags or keywords (RFC 7162)
 
-	name  string // of the file
-	inNew bool
-	keys  string // what the uidlist says beside: "S12 W14"
-	info  atomic.Pointer[Info]
+	name string // of the file
+	keys string // what the uidlist says beside: "S12 W14"
+
+	size, wire, date int64 // as in Info; the date in ns
 }
 
 // Info is what needs more than the file's name.
@@ -52,40 +55,63 @@ type Info struct {
 	Date time.Time // of arrival: the file's mtime, as Dovecot has it
 }
 
-func newMessage(uid uint32, name, keys string, inNew bool, modSeq uint64) *Message {
-	m := &Message{UID: uid, name: name, keys: keys, inNew: inNew, ModSeq: modSeq}
+// What is known of a message's Info.
+const (
+	infoNone    = iota
+	infoSetting // somebody is about to
+	infoKnown   // in memory
+	infoSaved   // in the index, too
+)
+
+func newMessage(uid uint32, name, keys string, inNew bool) *Message {
+	m := &Message{UID: uid, name: name, keys: keys, inNew: inNew}
 	m.Flags, m.Keywords = parseInfo(name)
 	return m
 }
 
-// named is the message under another name, with the larger mod-sequence if it has other flags by that.
-func (m *Message) named(name string, inNew bool, modSeq uint64) *Message {
-	if m.name == name && m.inNew == inNew {
-		return m
+// as makes n, which is empty, the message under another name, with the same mod-sequence.
+func (m *Message) as(n *Message, name string, inNew bool, flags Flags, keywords Keywords) *Message {
+	n.UID, n.name, n.keys, n.inNew = m.UID, name, m.keys, inNew
+	n.Flags, n.Keywords, n.ModSeq = flags, keywords, m.ModSeq
+	if m.isKnown() {
+		n.size, n.wire, n.date = m.size, m.wire, m.date
+		n.known.Store(m.known.Load())
 	}
-	n := newMessage(m.UID, name, m.keys, inNew, modSeq)
-	if n.Flags == m.Flags && n.Keywords == m.Keywords {
-		n.ModSeq = m.ModSeq
-	}
-	n.info.Store(m.info.Load())
 	return n
 }
 
-// Known is what was already found out about the message.
-func (m *Message) Known() (Info, bool) {
-	if i := m.info.Load(); i != nil {
-		return *i, true
-	}
-	return Info{}, false
+// copyAt is the message with another mod-sequence.
+func (m *Message) copyAt(modSeq uint64) *Message {
+	n := m.as(new(Message), m.name, m.inNew, m.Flags, m.Keywords)
+	n.ModSeq = modSeq
+	return n
 }
 
-// Know takes what a caller found out who has read the message's file anyway.
-func (m *Message) Know(i Info) { m.info.Store(&i) }
+func (m *Message) isKnown() bool { return m.known.Load() >= infoKnown }
+
+// Known is what was already found out about the message.
+func (m *Message) Known() (Info, bool) {
+	if !m.isKnown() {
+		return Info{}, false
+	}
+	return Info{Size: m.size, Wire: m.wire, Date: time.Unix(0, m.date)}, true
+}
+
+// Know takes what a caller found out who has read the message's file anyway. The index learns it when the mailbox is closed.
+func (m *Message) Know(i Info) { m.know(i.Size, i.Wire, i.Date.UnixNano(), infoKnown) }
+
+// know takes what is true for ever: the file of a message does not change.
+func (m *Message) know(size, wire, date int64, now uint32) {
+	if m.known.CompareAndSwap(infoNone, infoSetting) {
+		m.size, m.wire, m.date = size, wire, date
+		m.known.Store(now)
+	}
+}
 
 // Size is the size of the file, negative if only a look at it tells.
 func (m *Message) Size() int64 {
-	if i := m.info.Load(); i != nil {
-		return i.Size
+	if m.isKnown() {
+		return m.size
 	}
 	size, _ := m.sizes()
 	return size
@@ -169,7 +195,8 @@ func parseInfo(name string) (flags Flags, keywords Keywords) {
 // follows a comma stay.
 func withInfo(name string, flags Flags, keywords Keywords) string {
 	info, rest, more := strings.Cut(infoOf(name), ",")
-	var letters []byte
+	var room [64]byte
+	letters := room[:0]
 	for _, l := range flagLetters {
 		if flags&l.flag != 0 {
 			letters = append(letters, l.letter)
@@ -185,7 +212,9 @@ func withInfo(name string, flags Flags, keywords Keywords) string {
 			letters = append(letters, c)
 		}
 	}
-	slices.Sort(letters)
+	if !slices.IsSorted(letters) {
+		slices.Sort(letters)
+	}
 	new := baseOf(name) + ":2," + string(letters)
 	if more {
 		new += "," + rest

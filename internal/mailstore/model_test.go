@@ -209,7 +209,7 @@ func TestModel(t *testing.T) {
 func TestConcurrent(t *testing.T) {
 	t.Parallel()
 	s := newStore(t, Options{})
-	other := &Store{root: s.root, opts: s.opts, folders: map[string]*folder{}}
+	other := newStoreAt(s.root, s.opts)
 	const deliveries, appends = 60, 15
 	stop := make(chan struct{})
 	var writers, readers sync.WaitGroup

@@ -14,7 +14,7 @@ import (
 const maxObjectID = 255
 
 // ID is the folder's MAILBOXID (RFC 8474 §4): the GUID in its uidlist, which goes with it when it is renamed.
-func (b *Mailbox) ID() string { return folderID(b.state.GUID) }
+func (b *Mailbox) ID() string { return folderID(b.state.guid) }
 
 // folderID is a GUID where that can be an identifier, else a hash of it.
 func folderID(guid string) string {

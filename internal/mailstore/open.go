@@ -18,7 +18,7 @@ const maxTries = 5
 
 // current is the message as the folder has it now, or as the view has it.
 func (b *Mailbox) current(m *Message) *Message {
-	if s := b.folder.published.Load(); s != nil && s.UIDValidity == b.state.UIDValidity {
+	if s := b.folder.published.Load(); s != nil && s.uidValidity == b.state.uidValidity {
 		if now := s.find(m.UID); now != nil {
 			return now
 		}

@@ -29,64 +29,73 @@ func eachName(dir string, do func(name string)) error {
 	}
 }
 
-// listing is what was found in new or cur.
-type listing struct {
-	names map[string]string // by base name
+// directory is what is known of new or cur beyond the state.
+type directory struct {
+	stamp Stamp             // when it was listed
+	names map[string]string // by base name: files that the state may not have, or has under another name
+	whole bool              // names are all that there is; else those of the state are there, too
 	twice []string          // names whose base name has another file
-	stamp Stamp
-	quiet bool // nothing changed while it was listed
+}
+
+// settled says that the state has it all.
+func (d *directory) settled() { d.names, d.whole, d.twice = nil, false, nil }
+
+// put notes that a file is there.
+func (d *directory) put(base, name string) {
+	if d.names == nil {
+		d.names = make(map[string]string)
+	}
+	d.names[base] = name
 }
 
 // list reads a directory. A file that is renamed meanwhile may show under either name, both, or none.
-func list(dir string, now time.Time) (*listing, error) {
+func list(dir string, now time.Time) (d directory, quiet bool, err error) {
 	id, err := statID(dir)
 	if err != nil {
-		return nil, err
+		return directory{}, false, err
 	}
-	l := &listing{names: make(map[string]string), stamp: stampOf(id, now)}
+	d = directory{names: make(map[string]string), whole: true, stamp: stampOf(id, now)}
 	err = eachName(dir, func(name string) {
 		base := baseOf(name)
 		if !validBase(base) {
 			return // no mail, or no name for a uidlist
 		}
-		if other, ok := l.names[base]; ok && other != name {
-			l.twice = append(l.twice, name)
+		if other, ok := d.names[base]; ok && other != name {
+			d.twice = append(d.twice, name)
 			return
 		}
-		l.names[base] = name
+		d.names[base] = name
 	})
 	if err != nil {
-		return nil, err
+		return directory{}, false, err
 	}
 	after, err := statID(dir)
-	l.quiet = err == nil && after == id
-	return l, err
+	return d, err == nil && after == id, err
 }
 
-// scan lists new and cur, those that may have changed or, with all set, both. New is first: a file that is moved on
-// meanwhile is then seen twice rather than never.
-func (f *folder) scan(all bool) error {
+// scan lists new and cur, those that may have changed or are asked for. New is first: a file that is moved on meanwhile is then seen
+// twice rather than never.
+func (f *folder) scan(newToo, curToo bool) error {
 	for _, d := range []struct {
-		sub   string
-		names *map[string]string
-		stamp *Stamp
-		twice *[]string
-	}{{"new", &f.new, &f.newStamp, &f.newTwice}, {"cur", &f.cur, &f.curStamp, &f.curTwice}} {
-		dir, now := f.path(d.sub), time.Now()
-		id, err := statID(dir)
+		sub string
+		dir *directory
+		ask bool
+	}{{"new", &f.new, newToo}, {"cur", &f.cur, curToo}} {
+		path, now := f.path(d.sub), time.Now()
+		id, err := statID(path)
 		if err != nil {
 			return err
 		}
-		if !all && !f.store.opts.Remote && *d.names != nil && !d.stamp.stale(id, now) {
+		if !d.ask && !f.store.opts.Remote && (f.state != nil || d.dir.whole) && !d.dir.stamp.stale(id, now) {
 			continue
 		}
-		l, err := list(dir, now)
+		found, quiet, err := list(path, now)
 		if err != nil {
 			return err
 		}
-		f.dirty = f.dirty || *d.names == nil || len(l.twice) > 0 || !maps.Equal(l.names, *d.names)
-		*d.names, *d.stamp, *d.twice = l.names, l.stamp, l.twice
-		f.quiet = l.quiet && (f.quiet || d.sub == "new")
+		f.dirty, f.foreign = true, f.foreign || d.dir.stamp.ID != id
+		*d.dir = found
+		f.quiet = quiet && (f.quiet || d.sub == "new")
 	}
 	return nil
 }
@@ -99,8 +108,8 @@ const maxScans = 3
 func (f *folder) scanAgain(lock *folderLock) error {
 	for range maxScans {
 		lock.touch()
-		cur := f.cur
-		if err := f.scan(true); err != nil {
+		cur := f.cur.names
+		if err := f.scan(true, true); err != nil {
 			return err
 		}
 		if f.quiet {
@@ -114,11 +123,11 @@ func (f *folder) scanAgain(lock *folderLock) error {
 // merge keeps names of the listing before that the last one did not have, if their files are still there.
 func (f *folder) merge(before map[string]string) {
 	for base, name := range before {
-		_, inCur := f.cur[base]
-		_, inNew := f.new[base]
+		_, inCur := f.cur.names[base]
+		_, inNew := f.new.names[base]
 		if !inCur && !inNew {
 			if _, err := os.Lstat(f.path("cur/" + name)); err == nil {
-				f.cur[base] = name
+				f.cur.put(base, name)
 			}
 		}
 	}
@@ -144,37 +153,37 @@ func (f *folder) findName(base string) (path string, err error) {
 }
 
 // resolveTwice settles base names that two files have, under the lock: of two names of one file one goes, another file gets
-// a base name of its own.
+// a base name of its own. Both directories have just been listed.
 func (f *folder) resolveTwice() error {
 	for _, d := range []struct {
 		sub   string
 		twice []string
-	}{{"new", f.newTwice}, {"cur", f.curTwice}} {
+	}{{"new", f.new.twice}, {"cur", f.cur.twice}} {
 		for _, name := range d.twice {
 			if err := f.resolve(d.sub, name); err != nil {
 				return err
 			}
 		}
 	}
-	for base, name := range maps.Clone(f.new) {
-		if _, both := f.cur[base]; both {
-			delete(f.new, base)
+	for base, name := range maps.Clone(f.new.names) {
+		if _, both := f.cur.names[base]; both {
+			delete(f.new.names, base)
 			if err := f.resolve("new", name); err != nil {
 				return err
 			}
 		}
 	}
-	f.newTwice, f.curTwice = nil, nil
+	f.new.twice, f.cur.twice = nil, nil
 	return nil
 }
 
 func (f *folder) resolve(sub, name string) error {
 	base := baseOf(name)
-	path, names := f.path(sub+"/"+name), f.cur
-	other, inCur := f.cur[base]
+	path, dir := f.path(sub+"/"+name), &f.cur
+	other, inCur := f.cur.names[base]
 	otherPath := f.path("cur/" + other)
 	if !inCur {
-		otherPath, names = f.path("new/"+f.new[base]), f.new
+		otherPath, dir = f.path("new/"+f.new.names[base]), &f.new
 	}
 	a, errA := os.Lstat(path)
 	if errors.Is(errA, os.ErrNotExist) {
@@ -186,10 +195,10 @@ func (f *folder) resolve(sub, name string) error {
 		return errA
 	case errors.Is(errB, os.ErrNotExist):
 		if inCur && sub == "new" {
-			delete(f.cur, base)
-			f.new[base] = name
+			delete(f.cur.names, base)
+			f.new.put(base, name)
 		} else {
-			names[base] = name
+			dir.put(base, name)
 		}
 		return nil
 	case errB != nil:
@@ -206,9 +215,9 @@ func (f *folder) resolve(sub, name string) error {
 		return err
 	}
 	if sub == "new" {
-		f.new[own] = renamed
+		f.new.put(own, renamed)
 	} else {
-		f.cur[own] = renamed
+		f.cur.put(own, renamed)
 	}
 	return nil
 }

@@ -53,5 +53,6 @@ func stampOf(id fileID, now time.Time) Stamp {
 
 // stale says whether a directory that is now id has to be listed again.
 func (s Stamp) stale(id fileID, now time.Time) bool {
-	return s.ID != id || s.Young && now.UnixNano()-id.Mtime >= int64(youngAge)
+	age := now.UnixNano() - id.Mtime
+	return s.ID != id || s.Young && (age >= int64(youngAge) || age < -int64(youngAge)) // or the clock was set back
 }

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"slices"
+	"sort"
 	"strings"
 
 	"postrider/internal/fault"
@@ -17,24 +17,16 @@ func (f *folder) refresh(ctx context.Context, move bool) (moved []uint32, err er
 	if err := f.check(); err != nil {
 		return nil, err
 	}
-	if f.state == nil {
-		f.state = f.restore()
-	}
-	if err := f.readKeywords(); err != nil {
-		return nil, err
-	}
-	if f.unchanged(move) {
-		return nil, nil
-	}
-	if err := f.read(); err != nil {
+	f.restore()
+	if err := f.read(move); err != nil {
 		return nil, err
 	}
 	if f.clean(move) {
-		f.restamp()
+		f.agree()
 		return nil, nil
 	}
-	if f.settled() && !(move && len(f.new) > 0) {
-		f.publish()
+	if d := f.compare(); f.settled(&d) && !f.toMove(move) {
+		f.publish(d)
 		return nil, nil
 	}
 	lock, err := f.lock(ctx)
@@ -45,38 +37,63 @@ func (f *folder) refresh(ctx context.Context, move bool) (moved []uint32, err er
 	return f.settle(lock, move)
 }
 
-// read reads what has changed on disk.
-func (f *folder) read() error {
+// restore takes the state from the index. What has changed since it was written is then found as in one that was kept.
+func (f *folder) restore() {
+	if f.state != nil || f.list != nil {
+		return
+	}
+	s, list := f.index.load()
+	if s == nil {
+		return
+	}
+	h := &f.index.saved
+	f.doubt = f.store.opts.Remote && !h.current(f.dir) // other hosts wrote, into indexes of their own
+	f.state, f.list, f.keywordsID = s, list, fileID{}
+	f.new.stamp, f.cur.stamp = h.New, h.Cur
+	if n, _ := position(s.messages, s.uidNext); n < len(s.messages) {
+		f.unseen = make(map[uint32]entry)
+		for _, m := range s.messages[n:] {
+			f.unseen[m.UID] = entry{modSeq: m.ModSeq, message: m}
+		}
+		s.messages = s.messages[:n:n]
+		s.counts = countMessages(s.messages)
+	}
+}
+
+// read reads what has changed on disk, and new if mail is to be moved from there.
+func (f *folder) read(move bool) error {
+	if err := f.readKeywords(); err != nil {
+		return err
+	}
 	if err := f.readList(); err != nil {
 		return err
 	}
-	return f.scan(false)
+	return f.scan(f.toMove(move) && !f.new.whole, false)
+}
+
+// toMove says that there is mail in new, and that it is to be moved.
+func (f *folder) toMove(move bool) bool {
+	return move && (len(f.new.names) > 0 || f.state != nil && f.state.counts.New > 0)
 }
 
 // clean says that nothing has changed since the state was published, and that nothing waits.
 func (f *folder) clean(move bool) bool {
-	return f.state != nil && f.list != nil && !f.dirty && !(move && len(f.new) > 0)
+	return f.state != nil && f.list != nil && !f.dirty && !f.toMove(move)
 }
 
-// unchanged says that a state from the index, of which nothing else was read yet, is still true and enough.
-func (f *folder) unchanged(move bool) bool {
-	if f.state == nil || f.list != nil || f.store.opts.Remote || !f.sameFiles(f.state) {
-		return false
+// agree takes what others told of an unchanged folder.
+func (f *folder) agree() {
+	if f.state.keywords != f.keywords && f.state.letters == f.keywords.sums() {
+		s := *f.state
+		s.keywords = f.keywords // the index has sums only
+		f.state = &s
 	}
-	return !move || !slices.ContainsFunc(f.state.Messages, func(m *Message) bool { return m.inNew })
-}
-
-// sameFiles says that uidlist and directories are as the state says.
-func (f *folder) sameFiles(s *State) bool {
-	for path, want := range map[string]fileID{uidlistFile: s.List, "new": s.New.ID, "cur": s.Cur.ID} {
-		if id, err := statID(f.path(path)); err != nil || id != want {
-			return false
-		}
+	if f.state.keywords != f.keywords || f.index.grown() {
+		f.publish(difference{})
 	}
-	return true
 }
 
-// readList reads the uidlist if it has changed. One with another UIDVALIDITY is not ours to go on with.
+// readList reads the uidlist if it has changed. After another UIDVALIDITY nothing of the state counts.
 func (f *folder) readList() error {
 	path := f.path(uidlistFile)
 	id, err := statID(path)
@@ -86,75 +103,49 @@ func (f *folder) readList() error {
 	if err == nil && f.list != nil && id == f.list.id {
 		return nil
 	}
-	list, err := readUidfile(path, f.list)
+	list, records, err := readUidfile(path, f.list)
 	if err != nil {
 		return err
 	}
-	f.dirty = true
-	if list != nil && f.state != nil && list.validity != f.state.UIDValidity {
+	if list != nil && f.state != nil && list.validity != f.state.uidValidity {
 		f.forget()
-		f.list = list
-		return ErrReset
 	}
-	f.list = list
+	f.dirty, f.foreign = true, true
+	if list == nil || list != f.list {
+		f.whole, f.fresh = records, nil
+	}
+	if list != nil && f.state != nil && list.next < f.state.uidNext { // it is an older one: no UID is given twice
+		list.next, list.damaged, f.whole = f.state.uidNext, true, nil
+	}
+	if f.list = list; f.state != nil { // a line that the state has passed by is that of a message that went
+		n := sort.Search(len(records), func(i int) bool { return records[i].uid >= f.state.uidNext })
+		records = records[n:]
+	}
+	f.fresh = append(f.fresh, records...)
 	return nil
 }
 
 // forget drops what was known under another UIDVALIDITY.
 func (f *folder) forget() {
-	f.state, f.list, f.gone = nil, nil, make(map[uint32]bool)
-}
-
-// uid returns the UID of a base name, 0 = none.
-func (f *folder) uid(base string) uint32 {
-	if uid := f.list.uids[base]; !f.gone[uid] {
-		return uid
-	}
-	return 0
+	f.state, f.list, f.fresh, f.whole, f.unseen = nil, nil, nil, nil, nil
+	f.index.instance = 0
 }
 
 // settled says that the uidlist and the directories agree.
-func (f *folder) settled() bool {
-	if f.list == nil || f.list.version != 3 || len(f.newTwice)+len(f.curTwice) > 0 {
-		return false
-	}
-	for _, names := range []map[string]string{f.new, f.cur} {
-		for base := range names {
-			if f.uid(base) == 0 {
-				return false
-			}
-		}
-	}
-	for base := range f.new {
-		if _, both := f.cur[base]; both {
-			return false
-		}
-	}
-	return !f.missing()
+func (f *folder) settled(d *difference) bool {
+	return f.list != nil && f.list.version == 3 && !f.twice(d) && len(d.loose) == 0 && d.missing == 0 && !d.relist
 }
 
-// missing says that a message of the uidlist has no file, and that this is news.
-func (f *folder) missing() bool {
-	return slices.ContainsFunc(f.list.records, func(r record) bool { return f.counts(r) && !f.present(r.base) })
-}
-
-// counts says whether a record is that of a message.
-func (f *folder) counts(r record) bool { return f.list.uids[r.base] == r.uid && !f.gone[r.uid] }
-
-func (f *folder) present(base string) bool {
-	_, ok := f.cur[base]
-	if !ok {
-		_, ok = f.new[base]
-	}
-	return ok
-}
+// twice says that two files have one base name.
+func (f *folder) twice(d *difference) bool { return d.both || len(f.new.twice)+len(f.cur.twice) > 0 }
 
 // settle makes uidlist and directories agree, under the lock.
 func (f *folder) settle(lock *folderLock, move bool) (moved []uint32, err error) {
-	if err := f.read(); err != nil {
+	if err := f.read(move); err != nil {
 		return nil, err
 	}
 	if f.clean(move) {
+		f.agree()
 		return nil, nil
 	}
 	if f.list == nil {
@@ -162,36 +153,72 @@ func (f *folder) settle(lock *folderLock, move bool) (moved []uint32, err error)
 			return nil, err
 		}
 	}
-	if f.missing() {
-		if err := f.scanAgain(lock); err != nil {
-			return nil, err
+	d, err := f.look(lock)
+	if err != nil {
+		return nil, err
+	}
+	if f.twice(&d) {
+		if err := f.separate(lock); err != nil {
+			f.publish(f.compare())
+			f.dirty = true
+			return nil, diskError(err)
 		}
+		d = f.compare()
 	}
-	for _, r := range f.list.records {
-		if f.counts(r) && !f.present(r.base) {
-			f.gone[r.uid] = true
-		}
-	}
-	if err := f.resolveTwice(); err != nil {
-		f.publish()
-		f.dirty = true
-		return nil, diskError(err)
-	}
-	var bases []string
+	var bases map[string]bool
 	if move {
 		bases, err = f.moveNew(lock)
+		d = f.compare()
 	}
-	if errAssign := f.assign(lock); errAssign != nil {
+	if taken, errTake := f.fromCourier(); errTake != nil {
+		err = errTake
+	} else if taken {
+		d = f.compare()
+	}
+	if errAssign := f.assign(lock, &d); errAssign != nil {
 		err = errAssign
+	} else if len(d.loose) > 0 {
+		d = f.compare()
 	}
-	f.publish()
-	f.dirty = err != nil // then all of this is tried again
-	for _, base := range bases {
-		if uid := f.uid(base); uid != 0 {
-			moved = append(moved, uid)
+	f.publish(d)
+	f.dirty = f.dirty || err != nil // then all of this is tried again
+	for _, list := range [][]*Message{d.put, d.added} {
+		for _, m := range list {
+			if bases[m.Base()] {
+				moved = append(moved, m.UID)
+			}
 		}
 	}
 	return moved, err
+}
+
+// look compares; what seems to be missing is looked for again.
+func (f *folder) look(lock *folderLock) (difference, error) {
+	d := f.compare()
+	if d.relist {
+		if err := f.scan(true, true); err != nil {
+			return d, err
+		}
+		d = f.compare()
+	}
+	if d.missing == 0 {
+		return d, nil
+	}
+	if err := f.scanAgain(lock); err != nil {
+		return d, err
+	}
+	return f.compare(), nil
+}
+
+// separate ends that two files have one base name; for that both directories are listed.
+func (f *folder) separate(lock *folderLock) error {
+	lock.touch()
+	if !f.new.whole || !f.cur.whole {
+		if err := f.scan(true, true); err != nil {
+			return err
+		}
+	}
+	return f.resolveTwice()
 }
 
 // newList begins a uidlist with a UIDVALIDITY that no folder had, or takes over that of Courier.
@@ -201,7 +228,7 @@ func (f *folder) newList(lock *folderLock) error {
 	}
 	above := uint32(0)
 	if f.state != nil {
-		above = f.state.UIDValidity
+		above = f.state.uidValidity
 	} else if err := f.takeCourierList(); err != nil || f.list != nil {
 		return err
 	}
@@ -210,23 +237,17 @@ func (f *folder) newList(lock *folderLock) error {
 		return err
 	}
 	fault.Point("mailstore.validity-taken")
-	reset := f.state != nil
 	f.forget()
 	f.list = &uidfile{uidlist: newUidlist(validity)}
 	f.list.damaged = true // not written yet
-	if reset {
-		if err := f.assign(lock); err != nil {
-			return err
-		}
-		return ErrReset
-	}
-	return nil
+	return f.scan(true, true)
 }
 
-// moveNew moves the files in new to cur, under the lock, so that a program that lists does not lose them.
-func (f *folder) moveNew(lock *folderLock) (bases []string, err error) {
+// moveNew moves the files in new to cur, under the lock, so that a program that lists does not lose them. It returns their base names.
+func (f *folder) moveNew(lock *folderLock) (bases map[string]bool, err error) {
 	before, errStat := statID(f.path("cur"))
-	for base, name := range f.new {
+	bases = make(map[string]bool, len(f.new.names))
+	for base, name := range f.new.names {
 		lock.touch()
 		to := name
 		if !strings.Contains(name, ":") {
@@ -234,18 +255,18 @@ func (f *folder) moveNew(lock *folderLock) (bases []string, err error) {
 		}
 		err := os.Rename(f.path("new/"+name), f.path("cur/"+to))
 		if errors.Is(err, fs.ErrNotExist) {
-			delete(f.new, base) // another took it
+			delete(f.new.names, base) // another took it
 			continue
 		}
 		if err != nil {
 			return bases, diskError(err) // the rest stays where it is
 		}
-		delete(f.new, base)
-		f.cur[base] = to
-		bases = append(bases, base)
+		delete(f.new.names, base)
+		f.cur.put(base, to)
+		bases[base] = true
 	}
 	fault.Point("mailstore.moved")
-	f.newStamp = Stamp{} // list it again: it is small now, and mail may have come meanwhile
+	f.new.stamp = Stamp{} // list it again: it is small now, and mail may have come meanwhile
 	f.noteCur(before, errStat)
 	return bases, nil
 }
@@ -253,10 +274,10 @@ func (f *folder) moveNew(lock *folderLock) (bases []string, err error) {
 // noteCur takes the time of cur, which we changed, for known. What another changed together with us shows in one more
 // listing, when the directory has been at rest.
 func (f *folder) noteCur(before fileID, err error) {
-	if err != nil || f.curStamp.ID != before {
+	if err != nil || f.cur.stamp.ID != before {
 		return // it had changed before us
 	}
 	if id, err := statID(f.path("cur")); err == nil {
-		f.curStamp = Stamp{ID: id, Young: true}
+		f.cur.stamp = Stamp{ID: id, Young: true}
 	}
 }

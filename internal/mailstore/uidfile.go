@@ -26,40 +26,42 @@ type uidfile struct {
 	offset int64 // end of the last complete line
 }
 
-// readUidfile reads the list at path, or of one that only grew, what is new. nil = there is none, or none that can be used.
-func readUidfile(path string, old *uidfile) (*uidfile, error) {
+// readUidfile reads the list at path and its lines; of one that only grew, what is new: then it returns old. nil = there is none, or none
+// that can be used.
+func readUidfile(path string, old *uidfile) (*uidfile, []record, error) {
 	f, _, err := openRegular(path, os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return nil, nil, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer f.Close()
 	id, err := openID(f)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if id.Size > maxUidlist {
-		return nil, &fs.PathError{Op: "read", Path: path, Err: unix.EFBIG}
+		return nil, nil, &fs.PathError{Op: "read", Path: path, Err: unix.EFBIG}
 	}
 	if old != nil && sameInode(old.id, id) && id.Size > old.id.Size && endsLine(f, old.offset) {
 		lines := newLineReader(io.NewSectionReader(f, old.offset, id.Size-old.offset))
-		if err := old.parseRecords(lines); err != nil {
-			return nil, err
+		records, err := old.parseRecords(lines, old.next-1)
+		if err != nil {
+			return nil, nil, err
 		}
 		old.offset += lines.read
 		old.id = id
-		return old, nil
+		return old, records, nil
 	}
-	list, n, err := parseUidlist(io.NewSectionReader(f, 0, id.Size))
+	list, records, n, err := parseUidlist(io.NewSectionReader(f, 0, id.Size))
 	if errors.Is(err, errUidlist) || err == errLongLine {
-		return nil, nil
+		return nil, nil, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return &uidfile{uidlist: list, id: id, offset: n}, nil
+	return &uidfile{uidlist: list, id: id, offset: n}, records, nil
 }
 
 // endsLine says whether a line ends at offset.
@@ -88,9 +90,8 @@ func (u *uidfile) append(path string, records []record) error {
 	if err := fdatasync(f); err != nil {
 		return err
 	}
-	for _, r := range records {
-		u.add(r)
-	}
+	u.uidlist = u.with(records)
+	u.lines += len(records)
 	u.offset += int64(b.Len())
 	u.id, err = openID(f)
 	return err
@@ -101,14 +102,14 @@ func (u *uidfile) appendable() bool {
 	return u.version == 3 && !u.damaged && u.offset == u.id.Size && u.id.Ino != 0
 }
 
-// rewrite replaces the file under its lock.
-func (u *uidfile) rewrite(dir string, lock *dotlock) error {
+// rewrite replaces the file under its lock by one with these lines.
+func (u *uidfile) rewrite(dir string, lines []record, lock *dotlock) error {
 	id, err := lock.replace(dir+"/"+uidlistTmp, dir+"/"+uidlistFile, "mailstore.uidlist-written", func(f *os.File) error {
-		return u.write(bufio.NewWriterSize(f, maxLine))
+		return u.write(bufio.NewWriterSize(f, maxLine), lines)
 	})
 	if err != nil {
 		return err
 	}
-	u.id, u.version, u.damaged, u.offset = id, 3, false, id.Size
+	u.id, u.version, u.damaged, u.offset, u.lines = id, 3, false, id.Size, len(lines)
 	return nil
 }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -24,14 +23,13 @@ const maxUID = math.MaxUint32 - 1
 
 var errUidlist = errors.New("not a uidlist")
 
-// uidlist is the contents of a dovecot-uidlist (version 3; 1 is read).
+// uidlist is the head of a dovecot-uidlist (version 3; 1 is read), and what is to be known of its lines as a whole.
 type uidlist struct {
 	validity uint32
 	next     uint32 // larger than every UID that was given
 	guid     string
-	fields   string            // unknown ones of the header: "Pxy Z1"
-	records  []record          // UIDs ascend
-	uids     map[string]uint32 // by base name; of two records with one name the later counts
+	fields   string // unknown ones of the header: "Pxy Z1"
+	lines    int
 	version  int
 	damaged  bool // write it anew
 }
@@ -43,7 +41,7 @@ type record struct {
 }
 
 func newUidlist(validity uint32) *uidlist {
-	return &uidlist{validity: validity, next: 1, guid: newGUID(), version: 3, uids: make(map[string]uint32)}
+	return &uidlist{validity: validity, next: 1, guid: newGUID(), version: 3}
 }
 
 func newGUID() string {
@@ -52,23 +50,23 @@ func newGUID() string {
 	return hex.EncodeToString(b[:])
 }
 
-// parseUidlist reads a whole file. It returns the octets of complete lines. An error says that the header is unusable, or
+// parseUidlist reads a whole file. It returns its lines, and the octets of complete ones. An error says that the header is unusable, or
 // what reading failed with.
-func parseUidlist(r io.Reader) (*uidlist, int64, error) {
+func parseUidlist(r io.Reader) (*uidlist, []record, int64, error) {
 	lines := newLineReader(r)
 	header, err := lines.next()
 	if err == io.EOF {
 		err = errUidlist
 	}
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, 0, err
 	}
 	l, err := parseHeader(header)
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, 0, err
 	}
-	err = l.parseRecords(lines)
-	return l, lines.read, err
+	records, err := l.parseRecords(lines, 0)
+	return l, records, lines.read, err
 }
 
 // parseHeader reads "3 V<uidvalidity> N<uidnext> G<guid> ..." or, of version 1, "1 <uidvalidity> <uidnext>".
@@ -124,24 +122,29 @@ func parseUID(s string) (uint32, error) {
 	return uint32(n), err
 }
 
-// parseRecords takes the lines that follow. A line that is none costs its message the UID, nothing else.
-func (l *uidlist) parseRecords(lines *lineReader) error {
+// parseRecords takes the lines that follow; their UIDs ascend, above last. A line that is none costs its message the UID, nothing else.
+func (l *uidlist) parseRecords(lines *lineReader, last uint32) (records []record, err error) {
 	for {
 		line, err := lines.next()
 		if err == io.EOF {
-			return nil
+			return records, nil
 		}
 		if err == errLongLine {
 			l.damaged = true
 			continue
 		}
 		if err != nil {
-			return err
+			return records, err
 		}
 		r, ok := parseRecord(line, l.version)
-		if !ok || !l.add(r) {
+		if !ok || r.uid <= last {
 			l.damaged = true
+			continue
 		}
+		last = r.uid
+		l.next = max(l.next, last+1)
+		l.lines++
+		records = append(records, r)
 	}
 }
 
@@ -173,41 +176,14 @@ func validBase(base string) bool {
 	return base != "" && base[0] != '.' && len(base) <= maxName && !strings.ContainsAny(base, "\n\x00/")
 }
 
-// add takes a record whose UID is larger than all before.
-func (l *uidlist) add(r record) bool {
-	if n := len(l.records); n > 0 && r.uid <= l.records[n-1].uid {
-		return false
-	}
-	if _, twice := l.uids[r.base]; twice {
-		l.damaged = true
-	}
-	l.records = append(l.records, r)
-	l.uids[r.base] = r.uid
-	l.next = max(l.next, r.uid+1)
-	return true
-}
-
-// keep drops the records for which it says no; their UIDs stay used.
-func (l *uidlist) keep(present func(record) bool) {
-	l.records = slices.DeleteFunc(l.records, func(r record) bool {
-		if l.uids[r.base] == r.uid && present(r) {
-			return false
-		}
-		if l.uids[r.base] == r.uid {
-			delete(l.uids, r.base)
-		}
-		return true
-	})
-}
-
 // write writes the list as version 3.
-func (l *uidlist) write(w *bufio.Writer) error {
+func (l *uidlist) write(w *bufio.Writer, lines []record) error {
 	fmt.Fprintf(w, "3 V%d N%d G%s", l.validity, l.next, l.guid)
 	if l.fields != "" {
 		w.WriteString(" " + l.fields)
 	}
 	w.WriteByte('\n')
-	for _, r := range l.records {
+	for _, r := range lines {
 		w.WriteString(r.line())
 	}
 	return w.Flush()

@@ -99,6 +99,7 @@ func (s *Server) begin() (handover.Hello, error) {
 	if s.Log != nil {
 		s.log = s.Log(hello.Log)
 	}
+	s.stores.boot = mailstore.Boot()   // before Confine: it is not within reach later
 	for _, path := range hello.Roots { // before Confine: one that is replaced in between counts as replaced
 		r, err := look(path)
 		if err != nil {

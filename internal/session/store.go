@@ -15,6 +15,7 @@ import (
 // stores are the mail stores in use, one for each Maildir, so that its sessions share what they know of it.
 type stores struct {
 	watcher *mailstore.Watcher
+	boot    string // identity of the running system
 
 	mu  sync.Mutex
 	all map[string]*shared // by path
@@ -60,7 +61,7 @@ func (s *stores) give(path string, sh *shared) {
 
 // openStore opens a Maildir. A user to whom no mail has come yet has none: it is made, and for homes below root the home, too.
 func (s *stores) openStore(r *Request, root string) (*mailstore.Store, error) {
-	o := mailstore.Options{Remote: r.Settings.Remote, Watcher: s.watcher, Quota: quota.New(r.Maildir, r.Quota)}
+	o := mailstore.Options{Remote: r.Settings.Remote, Watcher: s.watcher, Boot: s.boot, Quota: quota.New(r.Maildir, r.Quota)}
 	store, err := mailstore.Open(r.Maildir, o)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return store, err
