@@ -261,10 +261,13 @@ func saved(list []*Message) {
 
 // header is what the index says of the folder as a whole.
 func (f *folder) header(s *state, highest uint64) indexHeader {
-	l := f.list
+	l, inNew := f.list, f.new.stamp
+	if f.new.again {
+		inNew = Stamp{}
+	}
 	return indexHeader{ModSeq: highest, VanishedAll: s.vanishedAll, UIDValidity: s.uidValidity, UIDNext: s.uidNext,
 		List: listMark{ID: l.id, Offset: l.offset, Lines: uint32(l.lines), Version: uint8(l.version), Damaged: l.damaged},
-		New:  f.new.stamp, Cur: f.cur.stamp, Keywords: f.keywordsID, Letters: s.letters,
+		New:  inNew, Cur: f.cur.stamp, Keywords: f.keywordsID, Letters: s.letters,
 		Counts: diskCounts{Messages: uint32(s.counts.Messages), Unseen: uint32(s.counts.Unseen), FirstUnseen: uint32(s.counts.FirstUnseen),
 			Deleted: uint32(s.counts.Deleted), New: uint32(s.counts.New), Size: s.size}}
 }

@@ -32,6 +32,7 @@ func eachName(dir string, do func(name string)) error {
 // directory is what is known of new or cur beyond the state.
 type directory struct {
 	stamp Stamp             // when it was listed
+	again bool              // list it again whatever its time is
 	names map[string]string // by base name: files that the state may not have, or has under another name
 	whole bool              // names are all that there is; else those of the state are there, too
 	twice []string          // names whose base name has another file
@@ -86,7 +87,7 @@ func (f *folder) scan(newToo, curToo bool) error {
 		if err != nil {
 			return err
 		}
-		if !d.ask && !f.store.opts.Remote && (f.state != nil || d.dir.whole) && !d.dir.stamp.stale(id, now) {
+		if !d.ask && !d.dir.again && !f.store.opts.Remote && (f.state != nil || d.dir.whole) && !d.dir.stamp.stale(id, now) {
 			continue
 		}
 		found, quiet, err := list(path, now)

@@ -246,6 +246,7 @@ func (f *folder) newList(lock *folderLock) error {
 // moveNew moves the files in new to cur, under the lock, so that a program that lists does not lose them. It returns their base names.
 func (f *folder) moveNew(lock *folderLock) (bases map[string]bool, err error) {
 	before, errStat := statID(f.path("cur"))
+	beforeNew, errNew := statID(f.path("new"))
 	bases = make(map[string]bool, len(f.new.names))
 	for base, name := range f.new.names {
 		lock.touch()
@@ -266,18 +267,22 @@ func (f *folder) moveNew(lock *folderLock) (bases map[string]bool, err error) {
 		bases[base] = true
 	}
 	fault.Point("mailstore.moved")
-	f.new.stamp = Stamp{} // list it again: it is small now, and mail may have come meanwhile
+	f.note("new", &f.new, beforeNew, errNew)
+	f.new.again = true // it is small now, and mail may have come meanwhile
 	f.noteCur(before, errStat)
 	return bases, nil
 }
 
-// noteCur takes the time of cur, which we changed, for known. What another changed together with us shows in one more
-// listing, when the directory has been at rest.
-func (f *folder) noteCur(before fileID, err error) {
-	if err != nil || f.cur.stamp.ID != before {
+// noteCur takes the time of cur, which we changed, for known.
+func (f *folder) noteCur(before fileID, err error) { f.note("cur", &f.cur, before, err) }
+
+// note takes the time of a directory that we changed for known. What another changed together with us shows in one more listing, when
+// the directory has been at rest.
+func (f *folder) note(sub string, d *directory, before fileID, err error) {
+	if err != nil || d.stamp.ID != before {
 		return // it had changed before us
 	}
-	if id, err := statID(f.path("cur")); err == nil {
-		f.cur.stamp = Stamp{ID: id, Young: true}
+	if id, err := statID(f.path(sub)); err == nil {
+		d.stamp = Stamp{ID: id, Young: true}
 	}
 }
