@@ -1,5 +1,6 @@
-// Package imapd serves IMAP4rev1 and IMAP4rev2 (RFC 3501, 9051) to a user who has logged in: one session over one connection and one mail store.
-// Where the RFCs leave freedom it answers as Dovecot 2.3 does, since that is what clients were tried with.
+// Package imapd serves IMAP4rev1 and, to who enables it, IMAP4rev2 (RFC 3501, 9051) to a user who has logged in: one session over
+// one connection and one mail store. Where the RFCs leave freedom it answers as Dovecot 2.3 does, since that is what clients were
+// tried with.
 //
 // A session runs as the owner of the mail; the client is that user, or who stole a password. It can read and destroy that
 // user's mail, which is its purpose, but not make the process, which serves others too, use unbounded memory or wait for

@@ -9,16 +9,13 @@ import (
 
 func uintString(n uint64) string { return strconv.FormatUint(n, 10) }
 
-// validityOf is the UIDVALIDITY that a SELECT told.
-func validityOf(t *testing.T, lines []string) string {
-	t.Helper()
+// validity is the UIDVALIDITY that a SELECT told.
+func validity(lines []string) string {
 	for _, line := range lines {
-		if _, rest, ok := strings.Cut(line, "[UIDVALIDITY "); ok {
-			validity, _, _ := strings.Cut(rest, "]")
-			return validity
+		if m := validityCode.FindStringSubmatch(line); m != nil {
+			return m[1]
 		}
 	}
-	t.Fatalf("no UIDVALIDITY in %q", lines)
 	return ""
 }
 
@@ -38,7 +35,7 @@ func TestQResync(t *testing.T) {
 	s.deliverSome(9)
 	c, other := s.connect(), s.connect()
 	lines := other.ok("SELECT INBOX")
-	validity, began := validityOf(t, lines), lastModSeq(t, lines)
+	validity, began := validity(lines), lastModSeq(t, lines)
 	c.dialogue(`
 		C: a SELECT INBOX (QRESYNC (1 2))
 		S: a BAD QRESYNC is not enabled.
