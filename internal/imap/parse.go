@@ -39,6 +39,8 @@ var commands = map[string]spec{
 	"APPEND":      {loggedIn, parseAppend},
 
 	"GETQUOTA":     {loggedIn, parseGetQuota},
+	"GETMETADATA":  {loggedIn, parseGetMetadata},
+	"SETMETADATA":  {loggedIn, parseSetMetadata},
 	"GETQUOTAROOT": {loggedIn, func(p *parser) Command { return &GetQuotaRoot{p.nextMailbox()} }},
 
 	"CHECK":       {Selected, bare[Check]},

@@ -41,13 +41,11 @@ func (s *session) makeFolders(ctx context.Context) {
 // trimSeparator takes off the separator behind a name that is to have children (RFC 3501 §6.3.3).
 func trimSeparator(name string) string { return strings.TrimSuffix(name, string(separator)) }
 
-// create is CREATE. A special use is not the client's to give to a folder, but it may make one that has it.
+// create is CREATE.
 func (s *session) create(ctx context.Context, c *imap.Create) reply {
 	name := trimSeparator(c.Mailbox)
-	for _, use := range c.Use {
-		if !strings.EqualFold(string(use), string(s.specialUse(name))) {
-			return no(imap.CodeUseAttr, "The special uses of folders are set by the administrator.")
-		}
+	if len(c.Use) > 0 {
+		return s.createFor(ctx, name, c.Use)
 	}
 	if err := s.o.Store.Create(ctx, name); err != nil {
 		return s.refusal("create", name, err)
@@ -62,16 +60,6 @@ func (s *session) created(name string) reply {
 		r.code = imap.CodeMailboxID(id)
 	}
 	return r
-}
-
-// specialUse is the attribute of a folder, or "".
-func (s *session) specialUse(name string) imap.MailboxAttr {
-	for _, f := range s.o.Folders {
-		if f.Name == name && name != "" {
-			return f.Attr
-		}
-	}
-	return ""
 }
 
 // deleteMailbox is DELETE. If the mailbox is selected, that ends with it.

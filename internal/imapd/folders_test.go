@@ -24,7 +24,7 @@ func TestFolders(t *testing.T) {
 		S: b6 NO [CANNOT] Invalid mailbox name.
 		C: b7 CREATE ""
 		S: b7 NO [CANNOT] Invalid mailbox name.
-		C: b8 CREATE X (USE (\Trash))
+		C: b8 CREATE X (USE (\All))
 		S: b8 NO [USEATTR] …
 		C: b9 CREATE "Gr&APYA3w-e &- Co"
 		S: b9 OK [MAILBOXID (…)] Create completed.

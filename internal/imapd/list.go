@@ -39,6 +39,10 @@ func (s *session) list(ctx context.Context, c *imap.List) reply {
 	for _, p := range c.Patterns {
 		l.patterns = append(l.patterns, newPattern(c.Reference, p))
 	}
+	var err error
+	if l.uses, err = s.specialUses(); err != nil {
+		return s.refusal("list", "special uses", err)
+	}
 	entries, err := l.entries(c.Select&imap.ListSubscribed != 0 || c.Return&imap.ListSubscribed != 0)
 	if err != nil {
 		return s.refusal("list", "folders", err)
@@ -123,12 +127,13 @@ type listing struct {
 	cmd      *imap.List
 	options  imap.ListOptions // what is told of each name
 	patterns []pattern
+	uses     specialUses
 }
 
 // selects applies the selection options.
 func (l *listing) selects(e *entry) bool {
 	selected := l.cmd.Select
-	if selected&imap.ListSpecialUse != 0 && (l.specialUse(e.name) == "" || !e.exists) {
+	if selected&imap.ListSpecialUse != 0 && (len(l.uses.of(e.name)) == 0 || !e.exists) {
 		return false
 	}
 	if selected&imap.ListSubscribed != 0 {
@@ -172,7 +177,9 @@ func (l *listing) attrs(e *entry) (attrs []imap.MailboxAttr) {
 		add(imap.AttrHasChildren, e.children)
 		add(imap.AttrHasNoChildren, !e.children)
 	}
-	add(l.specialUse(e.name), e.exists && (plain || l.options&imap.ListSpecialUse != 0))
+	if e.exists && (plain || l.options&imap.ListSpecialUse != 0) {
+		attrs = append(attrs, l.uses.of(e.name)...)
+	}
 	return attrs
 }
 

@@ -41,8 +41,8 @@ func recentKey(k *imap.Key) string {
 // listSelected tells the name of a mailbox that is selected (RFC 9051 §6.3.2).
 func (s *session) listSelected(name string) {
 	data := imap.ListData{Delimiter: separator, Mailbox: name}
-	if use := s.specialUse(name); use != "" {
-		data.Attrs = []imap.MailboxAttr{use}
+	if uses, err := s.specialUses(); err == nil {
+		data.Attrs = uses.of(name)
 	}
 	s.w.List(&data)
 }

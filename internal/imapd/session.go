@@ -197,6 +197,10 @@ func (s *session) carryOut(ctx context.Context, req *imap.Request) reply {
 		return s.status(ctx, c)
 	case *imap.Append:
 		return s.appendMessages(ctx, c)
+	case *imap.GetMetadata:
+		return s.getMetadata(c)
+	case *imap.SetMetadata:
+		return s.setMetadata(ctx, c)
 	case *imap.GetQuota:
 		return s.getQuota(ctx, c)
 	case *imap.GetQuotaRoot:
@@ -243,7 +247,7 @@ func (s *session) capabilities() []string {
 		"CHILDREN", "LIST-EXTENDED", "LIST-STATUS", "SPECIAL-USE", "ESEARCH", "CONDSTORE", "QRESYNC",
 		"SEARCHRES", "WITHIN", "STATUS=SIZE", "PARTIAL", "UIDONLY", "INPROGRESS"}
 	list = append(list, fmt.Sprintf("MESSAGELIMIT=%d", s.o.limit))
-	list = append(list, "QUOTA", "QUOTA=RES-STORAGE", "QUOTA=RES-MESSAGE", "OBJECTID", "SAVEDATE")
+	list = append(list, "QUOTA", "QUOTA=RES-STORAGE", "QUOTA=RES-MESSAGE", "OBJECTID", "SAVEDATE", "METADATA", "CREATE-SPECIAL-USE")
 	list = append(list, "BINARY", "MULTIAPPEND", "CATENATE", "REPLACE")
 	if !s.compressed {
 		list = append(list, "COMPRESS=DEFLATE")
