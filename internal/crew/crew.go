@@ -17,10 +17,10 @@ type Crew struct {
 // New returns a crew of n helpers, none if n is not positive.
 func New(n int) *Crew { return &Crew{free: make(chan struct{}, max(n, 0))} }
 
-// Do calls work in the calling goroutine and, at the same time, in as many others as helpers are free, at most most; work
-// takes its share from what is left, and returns when nothing is. Do returns when all have returned. Where work panics in a
-// helper, Do panics with that in the calling goroutine, so that the fault is that of its session.
-func (c *Crew) Do(most int, work func()) {
+// Do calls work in the calling goroutine and, at the same time, in as many helpers as are free, at most most; work takes its
+// share from what is left, and returns when nothing is. Do returns when all have returned. Where work panics in a helper, Do
+// panics with that in the calling goroutine, so that the fault is that of its session.
+func (c *Crew) Do(most int, work func(helper bool)) {
 	var others sync.WaitGroup
 	var fault atomic.Pointer[Fault]
 	for i := 0; i < most && c.take(); i++ {
@@ -31,12 +31,12 @@ func (c *Crew) Do(most int, work func()) {
 					fault.Store(&Fault{v, debug.Stack()})
 				}
 			}()
-			work()
+			work(true)
 		})
 	}
 	func() {
 		defer others.Wait() // also when work panics here
-		work()
+		work(false)
 	}()
 	if f := fault.Load(); f != nil {
 		panic(f)

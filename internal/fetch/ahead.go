@@ -52,7 +52,7 @@ func (f *Fetcher) Ahead(ctx context.Context, sources []Source, items []imap.Fetc
 		return
 	}
 	var next atomic.Int32
-	f.Crew.Do(min(runtime.GOMAXPROCS(0), len(f.ahead)/2)-1, func() {
+	f.Crew.Do(min(runtime.GOMAXPROCS(0), len(f.ahead)/2)-1, func(bool) {
 		for i := next.Add(1) - 1; int(i) < len(f.ahead) && ctx.Err() == nil; i = next.Add(1) - 1 {
 			f.ahead[i].read(ctx)
 		}

@@ -60,6 +60,10 @@ var commands = map[string]spec{
 	"UID MOVE":    {Selected, func(p *parser) Command { return &Move{true, p.nextSet(), p.nextMailbox()} }},
 	"UID REPLACE": {Selected, func(p *parser) Command { return parseReplace(p, true) }},
 	"UID SEARCH":  {Selected, func(p *parser) Command { return parseSearch(p, true) }},
+	"SORT":        {Selected, func(p *parser) Command { return parseSort(p, false) }},
+	"UID SORT":    {Selected, func(p *parser) Command { return parseSort(p, true) }},
+	"THREAD":      {Selected, func(p *parser) Command { return parseThread(p, false) }},
+	"UID THREAD":  {Selected, func(p *parser) Command { return parseThread(p, true) }},
 }
 
 // bare is a command without arguments.

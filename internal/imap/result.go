@@ -2,18 +2,21 @@ package imap
 
 import "strconv"
 
-// SearchResult is what a SEARCH found.
+// SearchResult is what a SEARCH or SORT found.
 type SearchResult struct {
 	UID     bool // the numbers are UIDs
 	Return  SearchReturn
 	Partial ResultRange // of ReturnPartial
-	Found   Set         // ascending
+	Found   Set         // ascending; of a SORT ranges in its order (RFC 5267 §4.1)
 	ModSeq  uint64      // the largest of the messages that are named; 0 = nobody asked, or none is (RFC 7162 §3.1.5)
 }
 
-// Search writes the numbers one by one.
-func (w *Writer) Search(r *SearchResult) {
-	w.add(append(w.buf, "* SEARCH"...))
+// Search and Sort write the numbers one by one.
+func (w *Writer) Search(r *SearchResult) { w.numbers("* SEARCH", r) }
+func (w *Writer) Sort(r *SearchResult)   { w.numbers("* SORT", r) }
+
+func (w *Writer) numbers(response string, r *SearchResult) {
+	w.add(append(w.buf, response...))
 	for _, span := range r.Found {
 		for n := uint64(span.Start); n <= uint64(span.Stop); n++ {
 			w.add(appendUint(append(w.buf, ' '), n))

@@ -27,6 +27,18 @@ func (s *source) Info(ctx context.Context) (wire int64, date time.Time, err erro
 	return info.Wire, info.Date, err
 }
 
+// Wire gives RFC822.SIZE, as the message's name says it if that does.
+func (s *source) Wire(ctx context.Context) (int64, error) {
+	if _, wire, ok := s.Sizes(); ok {
+		return wire, nil
+	}
+	info, err := s.box.Info(ctx, s.Message)
+	return info.Wire, err
+}
+
+// Arrived gives INTERNALDATE.
+func (s *source) Arrived(ctx context.Context) (time.Time, error) { return s.box.Date(ctx, s.Message) }
+
 func (s *source) Open(ctx context.Context) (*os.File, error) {
 	return s.box.OpenMessage(ctx, s.Message)
 }

@@ -23,7 +23,7 @@ func (b *selection) save(r *imap.SearchResult) {
 		b.saved = b.numbers(b.messages(spans), true)
 		return
 	}
-	b.saved = named(r)
+	b.saved = named(r).Resolve(0) // that of a SORT has another order
 }
 
 // named is what of a result MIN, MAX and PARTIAL are about; all where another option is given, or none.

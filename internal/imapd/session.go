@@ -236,6 +236,10 @@ func (s *session) inMailbox(ctx context.Context, req *imap.Request) reply {
 		return s.replace(ctx, c)
 	case *imap.Search:
 		return s.search(ctx, req.Tag, c)
+	case *imap.Sort:
+		return s.sort(ctx, req.Tag, c)
+	case *imap.Thread:
+		return s.thread(ctx, req.Tag, c)
 	}
 	return bad("Unknown command.")
 }
@@ -247,6 +251,7 @@ func (s *session) capabilities() []string {
 		"CHILDREN", "LIST-EXTENDED", "LIST-STATUS", "SPECIAL-USE", "ESEARCH", "CONDSTORE", "QRESYNC",
 		"SEARCHRES", "WITHIN", "STATUS=SIZE", "PARTIAL", "UIDONLY", "INPROGRESS"}
 	list = append(list, fmt.Sprintf("MESSAGELIMIT=%d", s.o.limit))
+	list = append(list, "SORT", "SORT=DISPLAY", "ESORT", "THREAD=ORDEREDSUBJECT", "THREAD=REFERENCES", "THREAD=REFS")
 	list = append(list, "QUOTA", "QUOTA=RES-STORAGE", "QUOTA=RES-MESSAGE", "OBJECTID", "SAVEDATE", "METADATA", "CREATE-SPECIAL-USE")
 	list = append(list, "BINARY", "MULTIAPPEND", "CATENATE", "REPLACE")
 	if !s.compressed {

@@ -18,10 +18,16 @@ func usesNumbers(req *imap.Request) bool {
 	case *imap.Select:
 		return c.QResync != nil && c.QResync.MatchSeq != nil
 	case *imap.Search:
-		return c.Key.Any(func(k *imap.Key) bool { return k.Op == imap.KeySeq && !k.Set.Saved() })
+		return c.Key.Any(ofNumbers)
+	case *imap.Sort:
+		return c.Key.Any(ofNumbers)
+	case *imap.Thread:
+		return c.Key.Any(ofNumbers)
 	}
 	return false
 }
+
+func ofNumbers(k *imap.Key) bool { return k.Op == imap.KeySeq && !k.Set.Saved() }
 
 func uidRequired() reply {
 	return reply{status: imap.BAD, code: imap.CodeUIDRequired, text: "Message numbers are not used in this session."}

@@ -26,6 +26,10 @@ func (s *session) update(ctx context.Context, req *imap.Request) {
 		often, uid = true, c.UID
 	case *imap.Search:
 		often, uid = true, c.UID
+	case *imap.Sort:
+		often, uid = true, c.UID
+	case *imap.Thread:
+		often, uid = true, c.UID
 	case *imap.Expunge:
 		uid = c.UID
 	case *imap.Copy:

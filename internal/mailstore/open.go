@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"sync"
+	"time"
 
 	"postrider/internal/cache"
 )
@@ -34,32 +35,49 @@ func (f *folder) filePath(m *Message) string {
 }
 
 // OpenMessage opens a message's file, whatever its name is by now; ErrExpunged when it is gone. Lines in it end with LF,
-// as a rule.
-func (b *Mailbox) OpenMessage(ctx context.Context, m *Message) (*os.File, error) {
+// as a rule. OpenMessage, Info and Date may be called for several messages at the same time.
+func (b *Mailbox) OpenMessage(ctx context.Context, m *Message) (file *os.File, err error) {
+	err = b.reach(ctx, m, func(path string) error {
+		file, _, err = openRegular(path, os.O_RDONLY)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open message: %w", err)
+	}
+	return file, nil
+}
+
+// reach calls use with the path of a message's file, again as long as that is not there any more and the message is.
+func (b *Mailbox) reach(ctx context.Context, m *Message, use func(path string) error) error {
 	f := b.folder
 	path := f.filePath(b.current(m))
 	for range maxTries {
-		file, _, err := openRegular(path, os.O_RDONLY)
-		if err == nil {
-			return file, nil
-		}
+		err := use(path)
 		if !errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("open message: %w", err)
+			return err
 		}
 		if path, err = f.findName(m.Base()); err != nil {
-			return nil, fmt.Errorf("open message: %w", err)
+			return err
 		}
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return nil, fmt.Errorf("open message: %w: others rename it", ErrLocked)
+	return fmt.Errorf("%w: others rename it", ErrLocked)
 }
 
 // Info returns a message's sizes and date. Sizes that neither its name nor the uidlist nor the cache has cost reading it once.
 func (b *Mailbox) Info(ctx context.Context, m *Message) (Info, error) {
 	if i, ok := b.Known(m); ok {
 		return i, nil
+	}
+	if _, _, ok := m.Sizes(); ok {
+		if _, err := b.stat(ctx, m); err != nil {
+			return Info{}, err
+		}
+		if i, ok := m.Known(); ok {
+			return i, nil
+		}
 	}
 	file, err := b.OpenMessage(ctx, m)
 	if err != nil {
@@ -70,18 +88,38 @@ func (b *Mailbox) Info(ctx context.Context, m *Message) (Info, error) {
 	if err != nil {
 		return Info{}, fmt.Errorf("stat message: %w", err)
 	}
-	size, wire := m.sizes()
-	if size != st.Size() { // a name that lies would make a client wait for octets
-		wire = -1
-	}
-	if wire < 0 {
-		if wire, err = wireSize(file); err != nil {
-			return Info{}, fmt.Errorf("read message: %w", err)
-		}
+	wire, err := wireSize(file)
+	if err != nil {
+		return Info{}, fmt.Errorf("read message: %w", err)
 	}
 	info := Info{Size: st.Size(), Wire: wire, Date: st.ModTime()}
 	m.Know(info)
 	return info, nil
+}
+
+// Date is when a message arrived, as in Info, without reading it.
+func (b *Mailbox) Date(ctx context.Context, m *Message) (time.Time, error) {
+	if i, ok := b.Known(m); ok {
+		return i.Date, nil
+	}
+	return b.stat(ctx, m)
+}
+
+// stat gives a message's date. Its sizes are known then, too, if its name and the uidlist have both and they are right: a
+// name that lies would make a client wait for octets.
+func (b *Mailbox) stat(ctx context.Context, m *Message) (date time.Time, err error) {
+	var st fs.FileInfo
+	err = b.reach(ctx, m, func(path string) error {
+		st, err = os.Lstat(path)
+		return err
+	})
+	if err != nil {
+		return time.Time{}, fmt.Errorf("stat message: %w", err)
+	}
+	if size, wire, ok := m.Sizes(); ok && size == st.Size() && st.Mode().IsRegular() {
+		m.Know(Info{Size: size, Wire: wire, Date: st.ModTime()})
+	}
+	return st.ModTime(), nil
 }
 
 // Known returns what was found out about a message before, now or by one who wrote it to the cache, as of its last Refresh.

@@ -55,7 +55,9 @@ func appendAddress(b []byte, a mime.Address) []byte {
 
 // appendPhrase adds a string, quoted unless it is an encoded word or all letters, digits, 8-bit octets and others allowed.
 func appendPhrase(b []byte, s, others string) []byte {
-	plain := func(c byte) bool { return c >= 0x80 || isAlphanumeric(c) || strings.IndexByte(others, c) >= 0 }
+	plain := func(c byte) bool {
+		return c >= 0x80 || '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z' || strings.IndexByte(others, c) >= 0
+	}
 	i := 0
 	for i < len(s) && plain(s[i]) {
 		i++

@@ -89,6 +89,14 @@ func (c *compiler) needle(text string) *needle {
 	return newNeedle(strings.ReplaceAll(text, "\r\n", "\n"))
 }
 
+// all says that the key is true for every message that candidates leaves.
+func (k *key) all() bool {
+	if k.op == imap.KeyAnd {
+		return !slices.ContainsFunc(k.keys, func(k key) bool { return !k.all() })
+	}
+	return k.op == imap.KeyAll || k.op == imap.KeySeq
+}
+
 // candidates narrows a set to the numbers that the key allows.
 func (k *key) candidates(set imap.Set) imap.Set {
 	switch k.op {

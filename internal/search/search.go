@@ -73,6 +73,9 @@ func New(cmd *imap.Search, lastSeq, lastUID uint32) (*Query, error) {
 // NeedsFile says whether messages may have to be opened.
 func (q *Query) NeedsFile() bool { return q.root.cost >= costHeader }
 
+// Slow says whether more than what the session knows of messages may be needed, so that trying several at a time is worth it.
+func (q *Query) Slow() bool { return q.root.cost > costState }
+
 // Candidates are the sequence numbers of a mailbox of total messages that may be found. The others need not be tried.
 func (q *Query) Candidates(total uint32) imap.Set {
 	if total == 0 {
@@ -80,6 +83,9 @@ func (q *Query) Candidates(total uint32) imap.Set {
 	}
 	return q.root.candidates(imap.Set{{Start: 1, Stop: total}})
 }
+
+// All says that every candidate is found.
+func (q *Query) All() bool { return q.root.all() }
 
 // Match says whether a message is found. It opens the message's file once at most, and only if nothing cheaper decides.
 // Errors of Info and Open are returned as they are.

@@ -1,0 +1,46 @@
+package imapd
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// surveyed is how many messages are taken at once of those that are looked at.
+const surveyed = 16
+
+// survey looks at n messages for one command: in this goroutine and, if that takes long, in as many more as help is free. Each
+// gets a function of its own from begin, which is called for some of the numbers from 0 to n-1. The first error ends all.
+func (s *session) survey(ctx context.Context, tag string, n int, slow bool, begin func() func(i int) error) error {
+	helpers := 0
+	if slow {
+		helpers = (n - 1) / surveyed
+	}
+	var next atomic.Int64
+	var failure error
+	var once sync.Once
+	said := time.Now()
+	s.o.Crew.Do(helpers, func(helper bool) {
+		look := begin()
+		defer next.Store(int64(n)) // who ends early ends all; else nothing is left
+		for {
+			end := int(next.Add(surveyed))
+			err := ctx.Err()
+			for i := end - surveyed; i < min(end, n) && err == nil; i++ {
+				err = look(i)
+			}
+			if err == nil && !helper {
+				err = s.progress(&said, tag, uint64(min(end, n)), uint64(n))
+			}
+			if err != nil {
+				once.Do(func() { failure = err })
+				return
+			}
+			if end >= n {
+				return
+			}
+		}
+	})
+	return failure
+}

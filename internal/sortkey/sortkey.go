@@ -1,0 +1,155 @@
+// Package sortkey makes of a message's header what SORT and THREAD compare (RFC 5256, RFC 5957): the base subject, the
+// addresses by which messages are sorted, the time at which the message was sent, and its place among its references. A key
+// is a few hundred octets, in a form that can be kept in memory or on disk as it is.
+//
+// Headers are of strangers; a key has a bounded size whatever they are. A key read back from disk is checked by Parse.
+package sortkey
+
+import (
+	"encoding/binary"
+	"errors"
+)
+
+// Bounds of a key. What is beyond them does not count in a comparison.
+const (
+	MaxSubject    = 512 // octets
+	MaxAddress    = 128 // octets
+	MaxReferences = 64  // the last ones
+)
+
+// MaxSize is the most octets that a key has.
+const MaxSize = headSize + 8*(1+MaxReferences) + MaxSubject + 5*MaxAddress
+
+// Key is the sort key of a message. Texts are casemapped, message identifiers are hashes. The empty Key is that of a message
+// without a header.
+//
+// Its form, integers in little-endian order: version, flags, the number of references, the lengths of six texts in two octets
+// each, the time; the hashes of the message identifier, if there is one, and of the references; the texts.
+type Key string
+
+const (
+	version    = 1
+	textsAt    = 3
+	sentAt     = textsAt + 2*texts
+	headSize   = sentAt + 8
+	flagSent   = 1 << 0
+	flagReply  = 1 << 1
+	flagID     = 1 << 2
+	knownFlags = flagSent | flagReply | flagID
+)
+
+// text is one of a key, in the order in which they stand.
+type text int
+
+const (
+	subject text = iota
+	from
+	to
+	cc
+	displayFrom
+	displayTo
+	texts = iota
+)
+
+// ErrCorrupt is octets that are no key.
+var ErrCorrupt = errors.New("corrupt sort key")
+
+// Parse checks that octets are a key, of this version.
+func Parse(b string) (Key, error) {
+	k := Key(b)
+	if b == "" {
+		return k, nil
+	}
+	if len(b) < headSize || b[0] != version || b[1]&^knownFlags != 0 || b[2] > MaxReferences {
+		return "", ErrCorrupt
+	}
+	size := k.hashesEnd()
+	for t := range text(texts) {
+		n := k.length(t)
+		if n > limit(t) {
+			return "", ErrCorrupt
+		}
+		size += n
+	}
+	if size != len(b) {
+		return "", ErrCorrupt
+	}
+	return k, nil
+}
+
+func limit(t text) int {
+	if t == subject {
+		return MaxSubject
+	}
+	return MaxAddress
+}
+
+func (k Key) has(flag byte) bool { return k != "" && k[1]&flag != 0 }
+
+func (k Key) hashesEnd() int {
+	n := int(k[2])
+	if k.has(flagID) {
+		n++
+	}
+	return headSize + 8*n
+}
+
+func (k Key) length(t text) int {
+	at := textsAt + 2*int(t)
+	return int(k[at]) | int(k[at+1])<<8
+}
+
+func (k Key) text(t text) string {
+	if k == "" {
+		return ""
+	}
+	at := k.hashesEnd()
+	for before := range t {
+		at += k.length(before)
+	}
+	return string(k[at : at+k.length(t)])
+}
+
+func (k Key) uint64(at int) uint64 { return binary.LittleEndian.Uint64([]byte(k[at : at+8])) }
+
+// Sent is when the message was sent, in seconds from 1 January 1970 UTC, by its Date field; false where that says nothing.
+func (k Key) Sent() (int64, bool) {
+	if !k.has(flagSent) {
+		return 0, false
+	}
+	return int64(k.uint64(sentAt)), true
+}
+
+// Subject is the base subject (RFC 5256 §2.1).
+func (k Key) Subject() string { return k.text(subject) }
+
+// Reply says that what the base subject lacks shows that the message is a reply or forwarded.
+func (k Key) Reply() bool { return k.has(flagReply) }
+
+// From, To and Cc are the mailbox, without the domain, of the first address of a field.
+func (k Key) From() string { return k.text(from) }
+func (k Key) To() string   { return k.text(to) }
+func (k Key) Cc() string   { return k.text(cc) }
+
+// DisplayFrom and DisplayTo are the name of the first address, or the address itself (RFC 5957 §3).
+func (k Key) DisplayFrom() string { return k.text(displayFrom) }
+func (k Key) DisplayTo() string   { return k.text(displayTo) }
+
+// ID is the hash of the message identifier; false if there is no valid one.
+func (k Key) ID() (uint64, bool) {
+	if !k.has(flagID) {
+		return 0, false
+	}
+	return k.uint64(headSize), true
+}
+
+// References is how many messages before this one it names, in References or else in In-Reply-To (RFC 5256 §3).
+func (k Key) References() int {
+	if k == "" {
+		return 0
+	}
+	return int(k[2])
+}
+
+// Reference is the hash of the identifier of one of them; the last one is what the message answers.
+func (k Key) Reference(i int) uint64 { return k.uint64(k.hashesEnd() - 8*(k.References()-i)) }

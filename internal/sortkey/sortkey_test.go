@@ -1,0 +1,226 @@
+package sortkey
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"postrider/internal/imap"
+)
+
+func keyOf(header string) Key { return Key(NewMaker().Append(nil, []byte(header))) }
+
+func TestKey(t *testing.T) {
+	t.Parallel()
+	k := keyOf("From: =?utf-8?q?J=C3=B6rg?= <joe@example.org>, b@c\r\nDATE: Thu, 12 Mar 2020 10:00:00 +0100\r\n" +
+		"Subject: Re: =?iso-8859-1?q?Gr=FC?=\r\n =?iso-8859-1?q?=DFe?=  \r\n\t aus K\xc3\xb6ln (fwd)\r\nTo: list: a@b;\r\n" +
+		"Cc: \"x y\"@example.net\r\nMessage-ID: <1@x>\r\nIn-Reply-To: <0@x>\r\nSubject: second\r\n\r\nFrom: body\r\n")
+	sent, ok := k.Sent()
+	if !ok || sent != time.Date(2020, 3, 12, 9, 0, 0, 0, time.UTC).Unix() {
+		t.Error(sent, ok)
+	}
+	for _, c := range []struct{ name, got, want string }{
+		{"subject", k.Subject(), "GRU\u0308ßE AUS KO\u0308LN"}, {"from", k.From(), "JOE"}, {"to", k.To(), "LIST"}, {"cc", k.Cc(), "X Y"},
+		{"displayfrom", k.DisplayFrom(), "JO\u0308RG"}, {"displayto", k.DisplayTo(), "LIST"},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s: %q, not %q", c.name, c.got, c.want)
+		}
+	}
+	if id, ok := k.ID(); !ok || id != keyOf("Message-Id: <1@x>\n").must(t) || !k.Reply() || k.References() != 1 || k.Reference(0) != keyOf("Message-Id: <0@x>\n").must(t) {
+		t.Error(id, ok, k.Reply(), k.References())
+	}
+	for _, empty := range []Key{"", keyOf(""), keyOf("\nSubject: x\n"), keyOf("Subject:\nFrom: \nDate: x\nTo:\nMessage-ID: x\nReferences: <>\n\n")} {
+		_, sent := empty.Sent()
+		_, id := empty.ID()
+		if sent || id || empty.Reply() || empty.Subject()+empty.To()+empty.Cc() != "" || empty.References() > 0 {
+			t.Errorf("%q", empty)
+		}
+	}
+	if k := keyOf("From: a@b\n"); k.From() != "A" || k.DisplayFrom() != "A@B" {
+		t.Errorf("%q", k)
+	}
+}
+
+func (k Key) must(t *testing.T) uint64 {
+	t.Helper()
+	id, ok := k.ID()
+	if !ok {
+		t.Fatal("no identifier")
+	}
+	return id
+}
+
+func TestParse(t *testing.T) {
+	t.Parallel()
+	long := "Subject: " + strings.Repeat("ä", 40000) + "\nFrom: " + strings.Repeat("ö", 500) + "@x\nReferences:" + strings.Repeat("\n <a@b>", 9000) + "\n\n"
+	for _, header := range []string{"", long, "Subject: x\nMessage-ID: <a@b>\nReferences: <c@d> <e@f>\nTo: a\n"} {
+		k := keyOf(header)
+		if again, err := Parse(string(k)); err != nil || again != k || len(k) > MaxSize {
+			t.Errorf("%d octets, %v", len(k), err)
+		}
+		for i := range len(k) {
+			if _, err := Parse(string(k[:i])); err == nil && i > 0 {
+				t.Errorf("the first %d of %d octets are a key", i, len(k))
+			}
+		}
+	}
+	if k := keyOf(long); k.References() != MaxReferences || len(k.Subject()) > MaxSubject || len(k.Subject()) < MaxSubject-3 {
+		t.Error(k.References(), len(k.Subject()))
+	}
+}
+
+// FuzzParse checks that what is taken for a key can be asked for all, and is of bounded size.
+func FuzzParse(f *testing.F) {
+	f.Add(string(keyOf("Subject: x\nFrom: a <b@c>\nMessage-ID: <a@b>\nReferences: <c@d> <e@f>\nDate: 1 Jan 2020\n")))
+	f.Add("")
+	f.Fuzz(func(t *testing.T, b string) {
+		k, err := Parse(b)
+		if err != nil {
+			return
+		}
+		k.Sent()
+		k.ID()
+		for i := range k.References() {
+			k.Reference(i)
+		}
+		texts := k.Subject() + k.From() + k.To() + k.Cc() + k.DisplayFrom() + k.DisplayTo()
+		if len(k) > MaxSize || len(texts) > len(k) {
+			t.Errorf("%q", b)
+		}
+	})
+}
+
+// FuzzHeader makes keys of anything.
+func FuzzHeader(f *testing.F) {
+	f.Add([]byte("Subject: =?utf-8?q?x=C3=9F?=\r\n y\r\nFrom: a <b@c>\r\nReferences: <c@d>\r\n <e@f>\r\nDate: 1 Jan 2020\r\n\r\n"))
+	f.Fuzz(func(t *testing.T, header []byte) {
+		m := NewMaker()
+		k := m.Append(nil, header)
+		if again := m.Append(nil, header); string(again) != string(k) {
+			t.Errorf("%q, then %q", k, again)
+		}
+		if _, err := Parse(string(k)); err != nil {
+			t.Errorf("%q of %q", k, header)
+		}
+	})
+}
+
+// FuzzReferences checks that identifiers are found however many there are, and that they are of what is between "<" and ">".
+func FuzzReferences(f *testing.F) {
+	f.Add([]byte("<a@b> <\"c d\"@[1.2]> (x <) < e @ f\n > <<g@h> <@>"))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		ids := appendIDs(nil, body, len(body)+1)
+		if most := strings.Count(string(body), ">"); len(ids) > most {
+			t.Errorf("%d of %q", len(ids), body)
+		}
+		behind := appendIDs(nil, append([]byte("<first@id>"), body...), len(body)+1)
+		if len(behind) != len(ids)+1 {
+			t.Errorf("%d behind another, %d alone: %q", len(behind), len(ids), body)
+		}
+	})
+}
+
+func TestReferences(t *testing.T) {
+	t.Parallel()
+	hash := func(s string) uint64 {
+		p := idParser{}
+		p.begin()
+		for i := range len(s) {
+			p.add(s[i])
+		}
+		return p.hash
+	}
+	for in, want := range map[string][]string{
+		"":                              nil,
+		"a@b":                           nil,
+		"<a@b>":                         {"a@b"},
+		"x <a@b>, y <c@d>":              {"a@b", "c@d"},
+		"<a@b><c@d>":                    {"a@b", "c@d"},
+		"<ab> <c@d>":                    {"c@d"},
+		"<a@b":                          nil,
+		"<a <c@d>":                      {"c@d"},
+		"< a@\r\n b >":                  {"a@b"},
+		`<"a"@b> <"a\"b>"@c>`:           {"a@b", `a"b>@c`},
+		`<"a@b> <c@d>`:                  {"c@d"},
+		"<a@[1.2.3.4]>":                 {"a@1.2.3.4["},
+		"<(x) a@b> <c@d>":               {"c@d"},
+		"(<a@b>) <c@d>":                 {"a@b", "c@d"},
+		"<a@[b> <c@d>":                  {"c@d"},
+		"Your message of today <a@b> .": {"a@b"},
+	} {
+		got := appendIDs(nil, []byte(in), 100)
+		if len(got) != len(want) {
+			t.Errorf("%q: %d, not %q", in, len(got), want)
+			continue
+		}
+		for i := range want {
+			if got[i] != hash(want[i]) {
+				t.Errorf("%q: %d is not %q", in, i, want[i])
+			}
+		}
+	}
+}
+
+// TestHostileReferences has what a simple implementation would read again and again.
+func TestHostileReferences(t *testing.T) {
+	t.Parallel()
+	start := time.Now()
+	for _, s := range []string{"<", `<"`, "<(", "<[", `<"\`, "<a@b>", "<a", "<()", `<""`, "<(("} {
+		appendIDs(nil, []byte(strings.Repeat(s, maxBody/len(s))), maxBody)
+	}
+	if spent := time.Since(start); spent > 5*time.Second {
+		t.Errorf("took %v", spent)
+	}
+}
+
+func TestOrder(t *testing.T) {
+	t.Parallel()
+	messages := []Message{
+		{keyOf("Subject: b\nFrom: zoe@x\nDate: 1 Jan 2020 10:00 +0000\nTo: x\n"), 5, 30},
+		{keyOf("Subject: Re: a\nFrom: Adam <y@x>\nDate: 1 Jan 2020 10:00 +0200\n"), 4, 10},
+		{keyOf("Subject: B\nFrom: Zoe <a@x>\nCc: k@l\n"), 3, 20},
+		{"", 2, 20},
+		{keyOf("Subject: abcdefgh2\nDate: 1 Jan 1960\n"), 1, 5},
+		{keyOf("Subject: abcdefgh1\nTo: \"A\" <z@x>\n"), 0, 5},
+	}
+	for by, want := range map[string]string{
+		"ARRIVAL":              "5 4 3 2 1 0",
+		"REVERSE ARRIVAL":      "0 1 2 3 4 5",
+		"SIZE":                 "4 5 1 2 3 0",
+		"REVERSE SIZE":         "0 2 3 1 4 5", // those of the same size stay
+		"DATE":                 "4 5 3 2 1 0",
+		"SUBJECT":              "3 1 5 4 0 2",
+		"REVERSE SUBJECT":      "0 2 4 5 1 3",
+		"SUBJECT REVERSE DATE": "3 1 5 4 0 2",
+		"FROM":                 "3 4 5 2 1 0",
+		"TO":                   "1 2 3 4 0 5",
+		"CC SIZE":              "4 5 1 3 0 2",
+		"DISPLAYFROM":          "3 4 5 1 2 0",
+		"DISPLAYTO ARRIVAL":    "4 3 2 1 5 0",
+		"SIZE REVERSE ARRIVAL": "4 5 1 2 3 0",
+		"CC REVERSE SIZE":      "0 3 1 4 5 2",
+	} {
+		got := strings.Trim(fmt.Sprint(Order(messages, criteria(t, by))), "[]")
+		if got != want {
+			t.Errorf("%s: %s, not %s", by, got, want)
+		}
+	}
+}
+
+type silent struct{}
+
+func (silent) Continue(string) error { return nil }
+func (silent) Flush() error          { return nil }
+
+func criteria(t *testing.T, by string) []imap.SortCriterion {
+	t.Helper()
+	r := imap.NewReader(strings.NewReader("a SORT ("+by+") UTF-8 ALL\r\n"), silent{})
+	r.State, r.Limits = imap.Selected, imap.LimitsAfterLogin
+	request, err := r.Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return request.Command.(*imap.Sort).By
+}
