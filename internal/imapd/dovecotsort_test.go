@@ -52,7 +52,7 @@ func compareSorted(t *testing.T, commands []string) {
 		p := newSortPair(t, uint64(seed), 150)
 		for i, command := range commands {
 			tag := fmt.Sprintf("s%d", i)
-			d, o := p.exchange(t, 0, tag, command), p.exchange(t, 1, tag, command)
+			d, o := p.answers(t, 0, tag, command), p.answers(t, 1, tag, command)
 			if d != o {
 				t.Errorf("seed %d: %s\nDovecot %s\nours    %s", seed, command, d, o)
 			}
@@ -80,7 +80,7 @@ func newSortPair(t *testing.T, seed uint64, messages int) *pair {
 		for i := range clients {
 			p.peers[side][i] = peer
 		}
-		p.exchange(t, side, "s", "SELECT INBOX")
+		p.answers(t, side, "s", "SELECT INBOX")
 	}
 	return p
 }
@@ -103,8 +103,8 @@ func (p *pair) put(i int, text string) {
 	}
 }
 
-// exchange gives the answers to a command of one side, without their texts.
-func (p *pair) exchange(t *testing.T, side int, tag, command string) string {
+// answers are those to a command of one side, without their texts.
+func (p *pair) answers(t *testing.T, side int, tag, command string) string {
 	t.Helper()
 	lines, err := p.peers[side][0].exchange(tag, command)
 	if err != nil {
