@@ -87,16 +87,18 @@ func (c *Cache) Refresh() {
 }
 
 func (c *Cache) reopen() {
-	f, st, err := openFile(c.path, os.O_RDONLY)
+	f, info, err := openFile(c.path, os.O_RDONLY)
 	if err != nil {
 		return
 	}
+	st := info.Sys().(*syscall.Stat_t)
 	if !hasMagic(f) {
 		f.Close()
 		return
 	}
 	c.file, c.id, c.end = f, inode{uint64(st.Dev), st.Ino}, int64(len(magic))
-	c.index = make(map[uint64]int32)
+	likely := int(min(st.Size/usualSize, maxEntries))
+	c.entries, c.index = make([]entry, 0, likely), make(map[uint64]int32, likely)
 }
 
 // read takes the heads of the blocks from c.end on.
@@ -202,7 +204,7 @@ func (w *Window) read(f *os.File, off int64, n int) []byte {
 }
 
 // openFile opens a regular file whatever else stands there.
-func openFile(path string, flags int) (*os.File, *syscall.Stat_t, error) {
+func openFile(path string, flags int) (*os.File, os.FileInfo, error) {
 	f, err := os.OpenFile(path, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
 	if err != nil {
 		return nil, nil, err
@@ -215,5 +217,5 @@ func openFile(path string, flags int) (*os.File, *syscall.Stat_t, error) {
 		f.Close()
 		return nil, nil, err
 	}
-	return f, info.Sys().(*syscall.Stat_t), nil
+	return f, info, nil
 }

@@ -25,7 +25,7 @@ func (c *Cache) Worth(messages int) bool {
 }
 
 // usualSize is what a record has.
-const usualSize = 4 << 10
+const usualSize = 3 << 10
 
 // Tidy writes the file anew, with the last record of each message that is alive. Others who have the old file open go on with it
 // until they look again. It does nothing while another writes.

@@ -60,6 +60,9 @@ func (b *Mailbox) Close() {
 		b.hints = nil
 	}
 	b.folder.save()
+	if b.state != nil {
+		b.folder.tidyCache(b.view)
+	}
 	b.folder.store.closeFolder(b.folder)
 }
 

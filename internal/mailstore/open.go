@@ -10,8 +10,6 @@ import (
 	"os"
 	"sync"
 	"time"
-
-	"postrider/internal/cache"
 )
 
 // maxTries bounds how often a file is looked for that others keep renaming.
@@ -121,23 +119,6 @@ func (b *Mailbox) stat(ctx context.Context, m *Message) (date time.Time, err err
 	}
 	return st.ModTime(), nil
 }
-
-// Known returns what was found out about a message before, now or by one who wrote it to the cache, as of its last Refresh.
-func (b *Mailbox) Known(m *Message) (Info, bool) {
-	if i, ok := m.Known(); ok {
-		return i, true
-	}
-	kept, _, ok := b.folder.cache.Find(m.Base(), m.Size())
-	if !ok || kept.Wire < 0 {
-		return Info{}, false
-	}
-	i := Info(kept)
-	m.Know(i)
-	return i, true
-}
-
-// Cache is that of the folder.
-func (b *Mailbox) Cache() *cache.Cache { return b.folder.cache }
 
 // Sizes returns what the message's name says, without looking at the file; ok is false when it does not say both.
 func (m *Message) Sizes() (size, wire int64, ok bool) {

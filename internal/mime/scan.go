@@ -69,6 +69,9 @@ func (s *scanner) run(r io.Reader, header bool) error {
 	root := s.part
 	in := bufio.NewReaderSize(r, BufferSize)
 	for !header || s.inHeader && s.part == root {
+		if !s.inHeader && !s.skipping {
+			s.skip(in)
+		}
 		line, err := in.ReadSlice('\n')
 		if len(line) > 0 {
 			s.read(line)

@@ -1,6 +1,7 @@
 package pop3d
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -350,13 +351,15 @@ func TestTop(t *testing.T) {
 		{strings.Repeat("A: b\n", 50_000) + "\n" + strings.Repeat("t\n", 50_000), 2, strings.Repeat("A: b\r\n", 50_000) + "\r\nt\r\nt\r\n"},
 	} {
 		var b bytes.Buffer
-		m := multiline{w: &b, lines: test.lines}
+		out := bufio.NewWriterSize(&b, 2*minRoom)
+		m := multiline{out: out, lines: test.lines}
 		for p := []byte(test.file); len(p) > 0; { // in uneven pieces
 			n := min(len(p), 1+len(p)%7)
 			m.write(p[:n])
 			p = p[n:]
 		}
 		m.end()
+		out.Flush()
 		if b.String() != test.want {
 			t.Errorf("%.40q, %d: %.80q, want %.80q", test.file, test.lines, b.String(), test.want)
 		}

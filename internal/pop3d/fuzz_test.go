@@ -1,6 +1,7 @@
 package pop3d
 
 import (
+	"bufio"
 	"bytes"
 	"strings"
 	"testing"
@@ -39,20 +40,22 @@ func FuzzMultiline(f *testing.F) {
 	f.Add([]byte("A: b\n\n1\n2\n"), 1, int64(1))
 	f.Fuzz(func(t *testing.T, file []byte, step int, lines int64) {
 		var b bytes.Buffer
-		m := multiline{w: &b, lines: max(lines, unlimited)}
+		out := bufio.NewWriter(&b)
+		m := multiline{out: out, lines: max(lines, unlimited)}
 		for p := file; len(p) > 0; {
 			n := min(len(p), max(step, 1))
 			m.write(p[:n])
 			p = p[n:]
 		}
 		m.end()
+		out.Flush()
 		var got []byte
 		for l := range bytes.Lines(b.Bytes()) {
 			text, ok := bytes.CutSuffix(l, []byte("\r\n"))
 			if !ok || string(text) == "." {
 				t.Fatalf("%q: line %q", file, l)
 			}
-			got = append(append(got, bytes.TrimPrefix(text, dot)...), '\r', '\n')
+			got = append(append(got, bytes.TrimPrefix(text, []byte("."))...), '\r', '\n')
 		}
 		want := wireForm(file, lines)
 		if !bytes.Equal(got, want) {

@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime"
 	"slices"
 	"strconv"
+	"sync/atomic"
 
+	"postrider/internal/crew"
 	"postrider/internal/mailstore"
 )
 
@@ -54,6 +57,7 @@ func openMaildrop(ctx context.Context, o Options) (*maildrop, error) {
 // measure takes the messages with their sizes, which names of our own and of Dovecot have: then no file is opened.
 func (d *maildrop) measure(ctx context.Context, o Options) error {
 	list := inOrder(d.box.Messages())
+	d.count(ctx, o.Crew, list)
 	d.messages, d.sizes = make([]*mailstore.Message, 0, len(list)), make([]int64, 0, len(list))
 	unreadable := 0
 	for _, m := range list {
@@ -81,6 +85,23 @@ func (d *maildrop) measure(ctx context.Context, o Options) error {
 	}
 	d.marks = make([]mark, len(d.messages))
 	return nil
+}
+
+// count finds out the sizes that names do not have, several at a time. What could not be read is tried once more.
+func (d *maildrop) count(ctx context.Context, helpers *crew.Crew, list []*mailstore.Message) {
+	known := func(m *mailstore.Message) bool { _, _, ok := m.Sizes(); return ok }
+	if !slices.ContainsFunc(list, func(m *mailstore.Message) bool { return !known(m) }) {
+		return
+	}
+	d.box.Cache().Refresh()
+	var next atomic.Int64
+	helpers.Do(runtime.GOMAXPROCS(0)-1, func(bool) {
+		for i := int(next.Add(1)) - 1; i < len(list) && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
+			if !known(list[i]) {
+				d.box.Info(ctx, list[i])
+			}
+		}
+	})
 }
 
 // inOrder puts those first that the uidlist gives a place, left by a migration from another server.

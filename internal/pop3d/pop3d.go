@@ -14,6 +14,7 @@ import (
 	"os"
 	"time"
 
+	"postrider/internal/crew"
 	"postrider/internal/mailstore"
 )
 
@@ -34,6 +35,7 @@ type Options struct {
 	User        string        // for the log
 	IdleTimeout time.Duration // how long to wait for a command, and for a client that does not read; 0 = 10 min, the least that RFC 1939 §3 allows
 	Log         Logger
+	Crew        *crew.Crew // helps to count sizes; nil = nobody does
 }
 
 const defaultIdleTimeout = 10 * time.Minute

@@ -1,6 +1,7 @@
 package pop3d
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"io"
@@ -16,7 +17,7 @@ const unlimited = -1
 // multiline writes a message as a multi-line response (RFC 1939 §3): each line ends in CRLF, and before a dot at its start
 // stands another. NUL, a CR alone and 8-bit octets go as they are.
 type multiline struct {
-	w     io.Writer
+	out   *bufio.Writer
 	lines int64 // of the body, still to come; unlimited
 	body  bool  // the header is over
 	in    int   // octets of the present line so far, at most 2
@@ -24,16 +25,26 @@ type multiline struct {
 	any   bool
 }
 
-var (
-	dot  = []byte{'.'}
-	crlf = []byte("\r\n")
-)
-
 // finished says that no more lines are wanted.
 func (m *multiline) finished() bool { return m.body && m.lines == 0 }
 
+// minRoom is how much room the buffer has for more text. No octet becomes more than two.
+const minRoom = 4 << 10
+
 // write takes the next octets of the file. Errors are the writer's to remember.
 func (m *multiline) write(p []byte) {
+	for len(p) > 0 && !m.finished() {
+		if m.out.Available() < minRoom && m.out.Flush() != nil {
+			return
+		}
+		n := min(len(p), m.out.Available()/2)
+		m.out.Write(m.append(m.out.AvailableBuffer(), p[:n]))
+		p = p[n:]
+	}
+}
+
+// append appends what p becomes, as far as it is wanted.
+func (m *multiline) append(b, p []byte) []byte {
 	for len(p) > 0 && !m.finished() {
 		text, whole := p, bytes.IndexByte(p, '\n')
 		if whole >= 0 {
@@ -41,51 +52,44 @@ func (m *multiline) write(p []byte) {
 		} else {
 			p = nil
 		}
-		m.text(text)
+		if len(text) > 0 {
+			if m.in == 0 && text[0] == '.' {
+				b = append(b, '.')
+			}
+			b = append(b, text...)
+			m.in, m.any = min(m.in+len(text), 2), true
+			m.cr = text[len(text)-1] == '\r'
+		}
 		if whole >= 0 {
-			m.endLine()
+			b = m.endLine(b)
 		}
 	}
+	return b
 }
 
-// text is a part of a line.
-func (m *multiline) text(p []byte) {
-	if len(p) == 0 {
-		return
-	}
-	if m.in == 0 && p[0] == '.' {
-		m.w.Write(dot)
-	}
-	m.w.Write(p)
-	m.in, m.any = min(m.in+len(p), 2), true
-	m.cr = p[len(p)-1] == '\r'
-}
-
-func (m *multiline) endLine() {
+func (m *multiline) endLine(b []byte) []byte {
 	blank := m.in == 0 || m.in == 1 && m.cr
-	if m.cr {
-		m.w.Write(crlf[1:])
-	} else {
-		m.w.Write(crlf)
+	if !m.cr {
+		b = append(b, '\r')
 	}
 	if m.body && m.lines > 0 {
 		m.lines--
 	}
 	m.body = m.body || blank
 	m.in, m.cr, m.any = 0, false, true
+	return append(b, '\n')
 }
 
 // end ends the last line, if the message did not, and the response. As in Dovecot a message without octets is an empty line.
 func (m *multiline) end() {
 	if m.in > 0 || !m.any {
-		m.w.Write(crlf)
+		m.out.WriteString("\r\n")
 	}
 }
 
 // sendMessage copies a file. An error is that of the file: the response is then not complete, and the connection of no use.
 func (w *wire) sendMessage(file io.Reader, lines int64) error {
-	out := w.buffer()
-	m := &multiline{w: out, lines: lines}
+	m := &multiline{out: w.buffer(), lines: lines}
 	chunk := chunks.Get().(*[bufferSize]byte)
 	defer chunks.Put(chunk)
 	for !m.finished() && w.err == nil {

@@ -17,7 +17,7 @@ import (
 // Engines are those of the suite, by service.
 func Engines() map[string]Engine {
 	e := &engines{crew: crew.New(runtime.GOMAXPROCS(0))}
-	return map[string]Engine{"imap": e.serveIMAP, "pop3": servePOP3}
+	return map[string]Engine{"imap": e.serveIMAP, "pop3": e.servePOP3}
 }
 
 // engines are what sessions have in common.
@@ -34,9 +34,10 @@ func (e *engines) serveIMAP(_ context.Context, r *Request) (Serve, error) {
 	return func(ctx context.Context, conn net.Conn) string { return imapd.Serve(ctx, conn, o).String() }, nil
 }
 
-func servePOP3(ctx context.Context, r *Request) (Serve, error) {
+func (e *engines) servePOP3(ctx context.Context, r *Request) (Serve, error) {
 	s, err := pop3d.Open(ctx, pop3d.Options{
 		Store: r.Store, Maildir: r.Maildir, User: r.User, IdleTimeout: r.Settings.POP3Idle, Log: r.Log,
+		Crew: e.crew,
 	})
 	if errors.Is(err, pop3d.ErrInUse) {
 		return nil, auth.ErrInUse

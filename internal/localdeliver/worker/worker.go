@@ -25,6 +25,7 @@ type Worker struct {
 	in      *job.Decoder
 	out     *job.Encoder
 	cleaned map[string]bool // Maildirs whose tmp/ was cleaned by this process
+	records *recorder
 }
 
 // Serve works until the manager closes the connection.
@@ -42,6 +43,8 @@ func (w *Worker) Serve(conn io.ReadWriter) error {
 			return fmt.Errorf("confine: %w", err)
 		}
 	}
+	w.records = newRecorder()
+	defer w.records.close()
 	for {
 		n, err := w.in.Batch()
 		if errors.Is(err, io.EOF) {
@@ -92,6 +95,7 @@ func (w *Worker) batch(n int) (boxes []string, err error) {
 	if err := w.out.Flush(); err != nil {
 		return nil, fmt.Errorf("write results: %w", err)
 	}
+	w.records.record(list)
 	return boxes, nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"postrider/internal/address"
+	"postrider/internal/cache"
 	"postrider/internal/localdeliver/job"
 	"postrider/internal/quota"
 )
@@ -373,6 +374,27 @@ func TestQuota(t *testing.T) {
 		used, _, err := quota.New(filepath.Join(home, "Maildir"), 200).Usage(t.Context())
 		if err != nil || used != (quota.Amount{Octets: 172, Messages: 2}) || len(files) != 2 {
 			t.Errorf("%v, %v: %q", used, err, files)
+		}
+	}
+}
+
+// TestRecorded shows that what IMAP clients ask for is ready when the worker has ended.
+func TestRecorded(t *testing.T) {
+	t.Parallel()
+	home := t.TempDir()
+	m := start(t, job.Hello{})
+	first, second := jobFor(home), jobFor(home)
+	second.Unique = "1760000000.id.2.host"
+	results := m.send(text, first, second)
+	m.conn.Close()
+	m.done <- <-m.done
+	c := cache.Open(home + "/Maildir")
+	defer c.Close()
+	c.Refresh()
+	for _, r := range results {
+		record := c.Get(new(cache.Window), r.File, -1)
+		if record == nil || !record.Whole() || !strings.HasSuffix(string(record.Header), "Subject: hello\r\n\r\n") {
+			t.Errorf("%s: %+v", r.File, record)
 		}
 	}
 }

@@ -1,0 +1,46 @@
+package worker
+
+import "postrider/internal/cache"
+
+// maxRecording is how many batches may wait until their messages are in the caches. Others are left to who reads the mail.
+const maxRecording = 16
+
+// recorder writes what IMAP clients will ask for of delivered messages to the caches of their mailboxes, beside the deliveries, which
+// do not wait for it. What it cannot do is done by the session that needs it.
+type recorder struct {
+	batches chan map[string][]string // file names by Maildir
+	done    chan struct{}
+}
+
+func newRecorder() *recorder {
+	r := &recorder{batches: make(chan map[string][]string, maxRecording), done: make(chan struct{})}
+	go func() {
+		defer close(r.done)
+		for batch := range r.batches {
+			for dir, names := range batch {
+				cache.Delivered(dir, names)
+			}
+		}
+	}()
+	return r
+}
+
+// record takes the messages of a batch that were delivered now.
+func (r *recorder) record(list []*delivery) {
+	batch := make(map[string][]string)
+	for _, d := range list {
+		if d.message != nil && d.message.Err() == nil {
+			batch[d.Maildir] = append(batch[d.Maildir], d.message.Name())
+		}
+	}
+	select {
+	case r.batches <- batch:
+	default:
+	}
+}
+
+// close waits for what was taken.
+func (r *recorder) close() {
+	close(r.batches)
+	<-r.done
+}

@@ -1,0 +1,39 @@
+package mailstore
+
+import "postrider/internal/cache"
+
+// Cache is that of the folder. Who asks it for records calls its Refresh first.
+func (b *Mailbox) Cache() *cache.Cache { return b.folder.cache }
+
+// Known returns what was found out about a message before, now or by one who wrote it to the cache, as of its last Refresh.
+func (b *Mailbox) Known(m *Message) (Info, bool) {
+	if i, ok := m.Known(); ok {
+		return i, true
+	}
+	kept, _, ok := b.folder.cache.Find(m.Base(), m.Size())
+	if !ok || kept.Wire < 0 {
+		return Info{}, false
+	}
+	i := Info(kept)
+	m.Know(i)
+	return i, true
+}
+
+// tidyCache drops what the cache has of messages that are gone, if that is most of it. The one who closes the folder does it, so
+// that no client waits.
+func (f *folder) tidyCache(messages []*Message) {
+	if !f.cache.Worth(len(messages)) {
+		return
+	}
+	if f.cache.Refresh(); !f.cache.Worth(len(messages)) {
+		return // it is only large
+	}
+	alive := make(map[string]struct{}, len(messages))
+	for _, m := range messages {
+		alive[m.Base()] = struct{}{}
+	}
+	cache.Tidy(f.dir, func(base string) bool {
+		_, ok := alive[base]
+		return ok
+	}) // if it fails the next one tries
+}
