@@ -26,6 +26,9 @@ func FuzzScan(f *testing.F) {
 		if err := check(root); err != nil {
 			t.Fatal(err)
 		}
+		if !reflect.DeepEqual(root, scanByLine(message)) {
+			t.Fatal("another tree by single lines")
+		}
 		if root.Header.Start.Off != 0 || root.Body.End.Off != int64(len(message)) {
 			t.Fatalf("the message is %+v %+v of %d octets", root.Header, root.Body, len(message))
 		}
