@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -61,7 +62,7 @@ func (s *Store) Append(name string) (*Append, error) {
 // Create begins the next message; a zero date is now.
 func (a *Append) Create(flags Flags, keywords []string, date time.Time) (*NewMessage, error) {
 	for _, k := range keywords {
-		if !validKeyword(k) {
+		if !ValidKeyword(k) {
 			return nil, fmt.Errorf("append: %w: %.60q", ErrKeyword, k)
 		}
 	}
@@ -81,6 +82,13 @@ func (a *Append) Create(flags Flags, keywords []string, date time.Time) (*NewMes
 	a.drafts = append(a.drafts, m)
 	return m, nil
 }
+
+// Name is what the message's Base will begin with, up to its sizes. Who notes it before Commit can tell after a crash whether the
+// message came into the folder.
+func (m *NewMessage) Name() string { return strings.TrimSuffix(m.base, sizeSuffix(m.base)) }
+
+// Name is the message's Base without sizes: what NewMessage.Name said.
+func (m *Message) Name() string { return strings.TrimSuffix(m.Base(), sizeSuffix(m.Base())) }
 
 // Write takes the next octets as the client sent them; CRLF is stored as LF. Writes should be large.
 func (m *NewMessage) Write(p []byte) (int, error) {

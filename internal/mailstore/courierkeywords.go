@@ -136,7 +136,7 @@ func lettersOf(numbers string, letters []Keywords) (set Keywords) {
 
 // letter returns the letter of a keyword, which may get one, or 0.
 func (k *courierKeywords) letter(name string) Keywords {
-	if !validKeyword(name) {
+	if !ValidKeyword(name) {
 		return 0
 	}
 	i := k.names.find(name)

@@ -32,14 +32,14 @@ func parseKeywords(r io.Reader) (names KeywordNames, err error) {
 		}
 		index, name, _ := strings.Cut(line, " ")
 		i, err := strconv.Atoi(index)
-		if err == nil && 0 <= i && i < MaxKeywords && validKeyword(name) && names.find(name) < 0 {
+		if err == nil && 0 <= i && i < MaxKeywords && ValidKeyword(name) && names.find(name) < 0 {
 			names[i] = name
 		}
 	}
 }
 
-// validKeyword says whether name is an atom (RFC 3501 §9) that fits.
-func validKeyword(name string) bool {
+// ValidKeyword says whether name is an atom (RFC 3501 §9) that fits.
+func ValidKeyword(name string) bool {
 	if name == "" || len(name) > maxName {
 		return false
 	}
@@ -146,7 +146,7 @@ func (f *folder) letters(ctx context.Context, keywords []string, make bool) (set
 	}
 	names, used := f.keywords, Keywords(0)
 	for _, k := range keywords {
-		if !validKeyword(k) {
+		if !ValidKeyword(k) {
 			return 0, fmt.Errorf("%w: %.60q", ErrKeyword, k)
 		}
 		i := names.find(k)

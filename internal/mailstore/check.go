@@ -1,0 +1,244 @@
+package mailstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// oldTmp is the age from which a file in tmp is nobody's any more, as maildir(5) says.
+const oldTmp = 36 * time.Hour
+
+// checker reads a Maildir and changes nothing: it takes no lock, so what others do meanwhile may look wrong.
+type checker struct {
+	ctx    context.Context
+	report func(path, problem string)
+	sizes  bool
+	now    time.Time
+}
+
+// Check reports what is wrong with the Maildir at root and its folders. With sizes set it reads every message to compare it with the
+// sizes in its name. An error says that it could not go on.
+func Check(ctx context.Context, root string, sizes bool, report func(path, problem string)) error {
+	s := &Store{root: filepath.Clean(root)}
+	names, err := s.names()
+	if err != nil {
+		return fmt.Errorf("check: %w", err)
+	}
+	c := &checker{ctx: ctx, report: report, sizes: sizes, now: time.Now()}
+	exists := map[string]bool{Inbox: true}
+	for _, name := range names {
+		exists[name] = true
+	}
+	c.subscriptions(s, exists)
+	for _, name := range append([]string{Inbox}, names...) {
+		dir, _ := s.dir(name)
+		if other := filepath.Join(s.root, "."+name); other != dir && name != Inbox && c.is(other, fs.ModeDir) {
+			c.report(other, "is hidden by "+dir+", which has the same name")
+		}
+		if err := c.folder(dir); err != nil {
+			return fmt.Errorf("check: %w", err)
+		}
+	}
+	if trash := filepath.Join(s.root, trashDir); c.is(trash, fs.ModeDir) {
+		c.report(trash, "is what was left of a folder that was deleted")
+	}
+	return nil
+}
+
+func (c *checker) is(path string, kind fs.FileMode) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.Mode().Type() == kind
+}
+
+// subscriptions compares the list with the folders.
+func (c *checker) subscriptions(s *Store, exists map[string]bool) {
+	path := filepath.Join(s.root, subscriptionsFile)
+	names, err := s.Subscriptions()
+	if err != nil {
+		c.report(path, err.Error())
+	}
+	for _, name := range names {
+		if !exists[name] {
+			c.report(path, fmt.Sprintf("names a folder that there is not: %q", name))
+		}
+	}
+	c.lock(path + ".lock")
+}
+
+// folder looks at one folder. Only the end of the context is an error.
+func (c *checker) folder(dir string) error {
+	used, present := Keywords(0), make(map[string]string)
+	for _, sub := range []string{"new", "cur"} {
+		letters, err := c.messages(dir+"/"+sub, present)
+		if err != nil {
+			return err
+		}
+		used |= letters
+	}
+	c.tmp(dir + "/tmp")
+	c.uidlist(dir)
+	c.keywords(dir+"/"+keywordsFile, used)
+	for _, name := range []string{uidlistLock, keywordsFile + ".lock"} {
+		c.lock(dir + "/" + name)
+	}
+	return c.ctx.Err()
+}
+
+// messages looks at the files in new or cur; present are those that were seen, by base name. It returns the keyword letters in use.
+func (c *checker) messages(dir string, present map[string]string) (used Keywords, err error) {
+	var names []string
+	if err := eachName(dir, func(name string) { names = append(names, name) }); err != nil {
+		c.report(dir, err.Error())
+		return 0, nil
+	}
+	for _, name := range names {
+		if err := c.ctx.Err(); err != nil {
+			return used, err
+		}
+		path := dir + "/" + name
+		if strings.HasPrefix(name, ".") {
+			continue
+		}
+		if base := baseOf(name); !validBase(base) {
+			c.report(path, "has a name that no mail can have")
+		} else if other, twice := present[base]; twice {
+			c.report(path, "is the same message as "+other)
+		} else {
+			present[base] = path
+		}
+		_, letters := parseInfo(name)
+		used |= letters
+		c.message(path, name)
+	}
+	return used, nil
+}
+
+// message looks at one file.
+func (c *checker) message(path, name string) {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return // renamed or removed meanwhile
+	case err != nil:
+		c.report(path, err.Error())
+		return
+	case !info.Mode().IsRegular():
+		c.report(path, "is no mail: "+kindOf(info.Mode()))
+		return
+	case info.Size() == 0:
+		c.report(path, "is empty")
+		return
+	}
+	if c.sizes {
+		c.compareSizes(path, baseOf(name))
+	}
+}
+
+func kindOf(mode fs.FileMode) string {
+	switch mode.Type() {
+	case fs.ModeDir:
+		return "a directory"
+	case fs.ModeSymlink:
+		return "a symbolic link"
+	}
+	return "not a regular file"
+}
+
+// compareSizes reads a message.
+func (c *checker) compareSizes(path, base string) {
+	file, info, err := openRegular(path, os.O_RDONLY)
+	if errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	if err != nil {
+		c.report(path, err.Error())
+		return
+	}
+	defer file.Close()
+	if size := nameSize(base, ",S="); size >= 0 && size != info.Size() {
+		c.report(path, fmt.Sprintf("has %d octets, its name says %d", info.Size(), size))
+		return
+	}
+	wire, err := wireSize(file, info.Size())
+	if err != nil {
+		c.report(path, err.Error())
+		return
+	}
+	if size := nameSize(base, ",W="); size >= 0 && size != wire {
+		c.report(path, fmt.Sprintf("has %d octets with CRLF, its name says %d", wire, size))
+	}
+}
+
+// tmp looks for what a program left that died while it delivered.
+func (c *checker) tmp(dir string) {
+	err := eachName(dir, func(name string) {
+		info, err := os.Lstat(dir + "/" + name)
+		if err == nil && c.now.Sub(info.ModTime()) > oldTmp {
+			c.report(dir+"/"+name, "is older than 36 hours, nobody delivers it any more")
+		}
+	})
+	if err != nil {
+		c.report(dir, err.Error())
+	}
+}
+
+// uidlist reads the list; a folder that nobody has opened yet has none.
+func (c *checker) uidlist(dir string) {
+	path := dir + "/" + uidlistFile
+	f, _, err := openRegular(path, os.O_RDONLY)
+	if errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	if err != nil {
+		c.report(path, err.Error())
+		return
+	}
+	defer f.Close()
+	list, n, err := parseUidlist(f)
+	if errors.Is(err, errUidlist) || err == errLongLine {
+		c.report(path, "is none: clients will fetch everything again, under a new UIDVALIDITY")
+		return
+	}
+	if err != nil {
+		c.report(path, err.Error())
+		return
+	}
+	if list.damaged {
+		c.report(path, "has lines that are none, or twice the same message")
+	}
+	if size, err := f.Seek(0, io.SeekEnd); err == nil && size > n {
+		c.report(path, "ends in the middle of a line")
+	}
+	if c.is(dir+"/"+courierList, 0) {
+		c.report(dir+"/"+courierList, "does not count beside "+path)
+	}
+}
+
+// keywords compares the names with the letters in use.
+func (c *checker) keywords(path string, used Keywords) {
+	names, err := readKeywordNames(path)
+	if err != nil {
+		c.report(path, err.Error())
+		return
+	}
+	for i, name := range names {
+		if used&(1<<i) != 0 && name == "" {
+			c.report(path, fmt.Sprintf("has no name for the keyword %q of messages", 'a'+rune(i)))
+		}
+	}
+}
+
+// lock looks for one that nobody holds.
+func (c *checker) lock(path string) {
+	info, err := os.Lstat(path)
+	if err == nil && (c.now.Sub(info.ModTime()) > staleLock || ownerDead(path)) {
+		c.report(path, "is a lock whose holder is gone")
+	}
+}
