@@ -10,6 +10,7 @@ import (
 	"postrider/internal/config"
 	"postrider/internal/itinerary"
 	"postrider/internal/listen"
+	"postrider/internal/mailbox"
 	"postrider/internal/roster"
 	"postrider/internal/spool"
 	"postrider/internal/story"
@@ -27,6 +28,7 @@ var commands = []struct {
 	{"route", "say how mail to an address would go, and why", itinerary.Main},
 	{"who", "list who is logged in to imapd and pop3d", roster.WhoMain},
 	{"kick", "end sessions of a user, or one by its id", roster.KickMain},
+	{"mailbox", "check a Maildir, import mail from a file or a server", mailbox.Main},
 	{"spool", "check queue files, requeue an edited one", spool.Main},
 	{"listen", "bind sockets, drop privileges and run a daemon", listen.Main},
 }

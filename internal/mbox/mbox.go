@@ -29,12 +29,13 @@ type Reader struct {
 	from   []byte
 	at     int64 // offset of from
 	first  bool
+	whole  bool  // the file is read from its beginning
 	rest   *body // of the message before
 }
 
 // NewReader reads from r, which begins offset octets behind the beginning of the file, at a From_ line.
 func NewReader(r io.Reader, offset int64) *Reader {
-	return &Reader{lines: bufio.NewReaderSize(r, 64<<10), offset: offset, first: true}
+	return &Reader{lines: bufio.NewReaderSize(r, 64<<10), offset: offset, first: true, whole: offset == 0}
 }
 
 // Message is a message in the file. Its text can be read until the next one is asked for.
@@ -81,7 +82,7 @@ func (r *Reader) Next() (*Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.Internal = m.Internal && first
+	m.Internal = m.Internal && first && r.whole
 	r.rest = b
 	m.Reader = io.MultiReader(bytes.NewReader(header), b)
 	return m, nil
