@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"postrider/internal/cache"
 )
 
 // oldTmp is the age from which a file in tmp is nobody's any more, as maildir(5) says.
@@ -20,6 +22,7 @@ type checker struct {
 	ctx    context.Context
 	report func(path, problem string)
 	sizes  bool
+	cache  *cache.Cache // of the folder
 	now    time.Time
 }
 
@@ -74,6 +77,11 @@ func (c *checker) subscriptions(s *Store, exists map[string]bool) {
 
 // folder looks at one folder. Only the end of the context is an error.
 func (c *checker) folder(dir string) error {
+	c.cache = cache.Open(dir)
+	defer c.cache.Close()
+	if c.sizes {
+		c.cache.Refresh()
+	}
 	used, present := Keywords(0), make(map[string]string)
 	for _, sub := range []string{"new", "cur"} {
 		letters, err := c.messages(dir+"/"+sub, present)
@@ -83,7 +91,7 @@ func (c *checker) folder(dir string) error {
 		used |= letters
 	}
 	c.tmp(dir + "/tmp")
-	c.uidlist(dir)
+	c.uidlist(dir, present)
 	c.keywords(dir+"/"+keywordsFile, used)
 	for _, name := range []string{uidlistLock, keywordsFile + ".lock"} {
 		c.lock(dir + "/" + name)
@@ -166,13 +174,16 @@ func (c *checker) compareSizes(path, base string) {
 		c.report(path, fmt.Sprintf("has %d octets, its name says %d", info.Size(), size))
 		return
 	}
-	wire, err := wireSize(file, info.Size())
+	wire, err := wireSize(file)
 	if err != nil {
 		c.report(path, err.Error())
 		return
 	}
 	if size := nameSize(base, ",W="); size >= 0 && size != wire {
 		c.report(path, fmt.Sprintf("has %d octets with CRLF, its name says %d", wire, size))
+	}
+	if kept, _, ok := c.cache.Find(base, info.Size()); ok && kept.Wire >= 0 && kept.Wire != wire {
+		c.report(path, fmt.Sprintf("has %d octets with CRLF, %s says %d", wire, cache.FileName, kept.Wire))
 	}
 }
 
@@ -190,7 +201,7 @@ func (c *checker) tmp(dir string) {
 }
 
 // uidlist reads the list; a folder that nobody has opened yet has none.
-func (c *checker) uidlist(dir string) {
+func (c *checker) uidlist(dir string, present map[string]string) {
 	path := dir + "/" + uidlistFile
 	f, _, err := openRegular(path, os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -201,7 +212,7 @@ func (c *checker) uidlist(dir string) {
 		return
 	}
 	defer f.Close()
-	list, n, err := parseUidlist(f)
+	list, records, n, err := parseUidlist(f)
 	if errors.Is(err, errUidlist) || err == errLongLine {
 		c.report(path, "is none: clients will fetch everything again, under a new UIDVALIDITY")
 		return
@@ -211,7 +222,14 @@ func (c *checker) uidlist(dir string) {
 		return
 	}
 	if list.damaged {
-		c.report(path, "has lines that are none, or twice the same message")
+		c.report(path, "has lines that are none")
+	}
+	uids := make(map[string]uint32, len(records))
+	for _, r := range records {
+		if uids[r.base] != 0 {
+			c.report(path, fmt.Sprintf("has the same message twice, as UID %d and %d", uids[r.base], r.uid))
+		}
+		uids[r.base] = r.uid
 	}
 	if size, err := f.Seek(0, io.SeekEnd); err == nil && size > n {
 		c.report(path, "ends in the middle of a line")
@@ -219,6 +237,48 @@ func (c *checker) uidlist(dir string) {
 	if c.is(dir+"/"+courierList, 0) {
 		c.report(dir+"/"+courierList, "does not count beside "+path)
 	}
+	c.index(dir, uids, present)
+}
+
+// index compares what is kept of the folder with what there is: uids and present are by base name. One that is behind is no fault.
+func (c *checker) index(dir string, uids map[string]uint32, present map[string]string) {
+	path := dir + "/" + indexFile
+	f, info, err := openRegular(path, os.O_RDONLY)
+	if errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	if err != nil {
+		c.report(path, err.Error())
+		return
+	}
+	defer f.Close()
+	data := make([]byte, min(info.Size(), maxIndexSize))
+	if _, err := io.ReadFull(f, data); err != nil {
+		c.report(path, err.Error())
+		return
+	}
+	h, s, _, err := decodeIndex(data)
+	if err != nil {
+		c.report(path, err.Error()+": it will be made anew")
+		return
+	}
+	if string(h.Boot[:]) != Boot() || !c.current(dir, h) {
+		return
+	}
+	for _, m := range s.messages {
+		if at := present[m.Base()]; filepath.Base(at) != m.name || uids[m.Base()] != m.UID {
+			c.report(path, fmt.Sprintf("says that UID %d is %s: remove it", m.UID, m.name))
+			return
+		}
+	}
+}
+
+// current says that the index would be believed.
+func (c *checker) current(dir string, h *indexHeader) bool {
+	list, errList := statID(dir + "/" + uidlistFile)
+	added, errNew := statID(dir + "/new")
+	cur, errCur := statID(dir + "/cur")
+	return errors.Join(errList, errNew, errCur) == nil && list == h.List.ID && added == h.New.ID && cur == h.Cur.ID && !h.New.Young && !h.Cur.Young
 }
 
 // keywords compares the names with the letters in use.

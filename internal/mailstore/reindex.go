@@ -6,20 +6,20 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+
+	"postrider/internal/cache"
 )
 
-// disposable are the files of a folder that only save time.
-var disposable = []string{"postrider.index", "postrider.cache"}
-
-// Reindex removes what is kept of a folder to save time and opens it once, which makes what is needed anew.
+// Reindex removes what is kept of a folder to save time and opens it once, which makes the index anew; sessions fill the cache. The
+// mod-sequences are lost with it, so that clients ask for all flags once.
 func (s *Store) Reindex(ctx context.Context, name string) error {
 	f, err := s.openFolder(name)
 	if err != nil {
 		return fmt.Errorf("reindex: %w", err)
 	}
 	defer s.closeFolder(f)
-	for _, file := range disposable {
-		if err := os.Remove(f.path(file)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	for _, path := range []string{s.index(f.dir, f.id).path, f.path(cache.FileName)} {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("reindex %s: %w", name, err)
 		}
 	}
