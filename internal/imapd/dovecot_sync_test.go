@@ -53,7 +53,7 @@ func returnTo(t *testing.T, g *generator) {
 			script = append(script, p.change(g, round))
 		}
 		var told [2]string
-		kind := g.IntN(3)
+		kind := g.IntN(4)
 		script = append(script, fmt.Sprintf("%d: client 0 returns, %d", round, kind))
 		for side := range sides {
 			told[side] = p.comeBack(side, kind, &sides[side])
@@ -100,17 +100,17 @@ func (p *pair) comeBack(side, kind int, r *returning) string {
 		answer = modifiedCode.FindString(last(lines))
 	}
 	lines := p.exchange(side, "i", command)
-	vanished := r.take(lines)
+	vanished, changed := r.take(lines)
 	p.exchange(side, "j", "NOOP")
 	r.modSeq = max(r.modSeq, slices.Max(append(modSeqs(lines), modSeqs(p.exchange(side, "k", "STATUS INBOX (HIGHESTMODSEQ)"))...)))
 	if kind == 1 {
 		r.take(p.exchange(side, "l", "UID FETCH 1:* FLAGS")) // what is new
 	}
-	return fmt.Sprint(answer, " vanished ", vanished)
+	return fmt.Sprint(answer, " vanished ", vanished, " changed ", changed)
 }
 
-// take takes in what lines tell, and returns which of the known messages have gone.
-func (r *returning) take(lines []string) (vanished []int) {
+// take takes in what lines tell, and returns which of the known messages have gone and which have changed.
+func (r *returning) take(lines []string) (vanished, changed []int) {
 	for _, line := range lines {
 		if m := vanishedLine.FindStringSubmatch(line); m != nil {
 			for _, uid := range numbers(m[2]) {
@@ -123,9 +123,10 @@ func (r *returning) take(lines []string) (vanished []int) {
 		uid, flags := uidItem.FindStringSubmatch(line), flagsItem.FindStringSubmatch(line)
 		if uid != nil && flags != nil && fetchLine.MatchString(line) {
 			r.flags[atoi(uid[1])] = sortedFlags(strings.ToLower(flags[1]))
+			changed = append(changed, atoi(uid[1]))
 		}
 	}
-	return vanished
+	return vanished, slices.Compact(slices.Sorted(slices.Values(changed)))
 }
 
 // exchange sends a command of client 0 to one server.

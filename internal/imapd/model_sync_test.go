@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"pgregory.net/rapid"
 )
@@ -143,6 +144,7 @@ func (v *view) comeBack() {
 	if rapid.Bool().Draw(v.w.t, "without index") {
 		v.w.removeIndex()
 	}
+	v.server = rapid.SampledFrom(v.w.servers).Draw(v.w.t, "process")
 	v.connect()
 	all := len(v.slots)
 	known := slices.DeleteFunc(v.slots, func(s slot) bool { return s.uid == 0 })
@@ -160,6 +162,17 @@ func (v *view) comeBack() {
 	}
 	v.resync(known, some)
 	v.knowsAll("return" + some)
+}
+
+// touch gives the directories other times, as if some had passed: what is done in one tick of the clock would not show at once.
+func (w *world) touch() {
+	w.touched++
+	when := time.Now().Add(time.Duration(w.touched)*time.Second - time.Hour)
+	for _, dir := range []string{"new", "cur"} {
+		if err := os.Chtimes(filepath.Join(w.server.root, dir), when, when); err != nil {
+			w.t.Fatal(err)
+		}
+	}
 }
 
 // removeIndex deletes what may be deleted at any time.

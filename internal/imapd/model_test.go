@@ -41,12 +41,15 @@ func TestModel(t *testing.T) {
 
 // world is a Maildir, who works on it, and what every message has been so far.
 type world struct {
-	t      *rapid.T
-	server *server
-	views  []*view
-	bodies map[int]string // by UID
-	last   int            // the largest UID that anybody was told
-	count  int
+	t       *rapid.T
+	remote  bool // each look lists all
+	touched int
+	server  *server
+	servers []*server // processes
+	views   []*view
+	bodies  map[int]string // by UID
+	last    int            // the largest UID that anybody was told
+	count   int
 }
 
 // view is what one client knows, from what it was told alone.
@@ -70,16 +73,18 @@ func newWorld(t *testing.T, rt *rapid.T, root string) *world {
 	if err := os.Mkdir(root, 0o700); err != nil {
 		rt.Fatal(err)
 	}
-	w := &world{t: rt, bodies: make(map[int]string)}
+	w := &world{t: rt, remote: rapid.Bool().Draw(rt, "remote"), bodies: make(map[int]string)}
 	for _, sessions := range []int{2, 1} { // two processes
-		store, err := mailstore.Open(root, mailstore.Options{Remote: true, LockTimeout: 5 * time.Second})
+		store, err := mailstore.Open(root, mailstore.Options{Remote: w.remote, LockTimeout: 5 * time.Second})
 		if err != nil {
 			rt.Fatal(err)
 		}
 		w.server = &server{t: t, root: root, store: store, log: &logLines{}, times: defaultTimes,
 			options: Options{Store: store, Log: &logLines{}}}
+		w.servers = append(w.servers, w.server)
 		for range sessions {
 			w.deliver()
+			w.touch()
 			v := &view{w: w, server: w.server}
 			v.begin()
 			w.views = append(w.views, v)
@@ -156,6 +161,7 @@ func (w *world) deliver() {
 
 // foreign is what other programs do.
 func (w *world) foreign() {
+	defer w.touch()
 	names := w.disk()
 	kind := rapid.IntRange(0, 3).Draw(w.t, "foreign")
 	if kind == 0 || len(names) == 0 {
@@ -178,6 +184,7 @@ func (w *world) foreign() {
 
 // act is what a client does, and what that may change on disk.
 func (w *world) act(v *view) {
+	defer w.touch()
 	before := w.onDisk()
 	kind := rapid.SampledFrom([]string{"noop", "fetch", "store", "expunge", "uid expunge", "append", "copy", "move", "close", "idle",
 		"search", "body", "pipeline", "noop", "store", "return", "store unchanged", "changed since"}).Draw(w.t, "command")
