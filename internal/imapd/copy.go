@@ -13,8 +13,8 @@ func (s *session) copy(ctx context.Context, c *imap.Copy) reply {
 	if !found {
 		return badSet()
 	}
-	if r, over := s.tooMany(length(spans)); over {
-		return r
+	if length(spans) > s.o.limit {
+		return s.overLimit()
 	}
 	msgs := s.box.messages(spans)
 	if len(msgs) == 0 {

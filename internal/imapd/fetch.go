@@ -81,8 +81,8 @@ func (s *session) fetch(ctx context.Context, c *imap.Fetch) reply {
 	}
 	if c.Partial != nil {
 		spans = pick(spans, *c.Partial)
-		if r, over := s.tooMany(length(spans)); over {
-			return r
+		if length(spans) > s.o.limit {
+			return s.overLimit()
 		}
 	}
 	spans, lowest := s.limited(spans)

@@ -14,12 +14,9 @@ func (s *session) limited(spans []span) (within []span, uid uint32) {
 	return within, s.box.Messages()[within[0].lo].UID
 }
 
-// tooMany refuses what is done for all messages or for none.
-func (s *session) tooMany(messages int) (r reply, over bool) {
-	if messages <= s.o.limit {
-		return reply{}, false
-	}
-	return no(imap.CodeMessageLimit(s.o.limit, 0), "Too many messages for one command."), true
+// overLimit refuses what is done for all messages or for none.
+func (s *session) overLimit() reply {
+	return no(imap.CodeMessageLimit(s.o.limit, 0), "Too many messages for one command.")
 }
 
 // cut adds to the answer of a command that it was for some messages only, down to a UID; 0 = it was for all.

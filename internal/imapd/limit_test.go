@@ -30,6 +30,10 @@ func TestMessageLimit(t *testing.T) {
 		S: c OK Fetch completed.
 		C: d FETCH 1:* (UID) (PARTIAL 1:4)
 		S: d NO [MESSAGELIMIT 3] Too many messages for one command.
+		C: d1 SORT (ARRIVAL) US-ASCII ALL
+		S: d1 NO [MESSAGELIMIT 3] …
+		C: d2 THREAD REFERENCES US-ASCII 1:4
+		S: d2 NO [MESSAGELIMIT 3] …
 		C: e SEARCH ALL
 		S: * SEARCH 7 8 9
 		S: e OK [MESSAGELIMIT 3 7] …

@@ -15,6 +15,10 @@ func wentWithRev2(command imap.Command) string {
 		return recentItem(c.Status)
 	case *imap.Search:
 		return recentKey(&c.Key)
+	case *imap.Sort:
+		return recentKey(&c.Key)
+	case *imap.Thread:
+		return recentKey(&c.Key)
 	case *imap.Fetch:
 		if slices.ContainsFunc(c.Items, func(i imap.FetchItem) bool { return i.Attr.Old() }) {
 			return "RFC822"

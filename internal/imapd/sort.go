@@ -17,6 +17,9 @@ func (s *session) sort(ctx context.Context, tag string, c *imap.Sort) reply {
 	if r.status != "" {
 		return r
 	}
+	if lowest > 0 {
+		return s.overLimit()
+	}
 	asks := func(keys ...imap.SortKey) bool {
 		return slices.ContainsFunc(c.By, func(by imap.SortCriterion) bool { return slices.Contains(keys, by.Key) })
 	}
@@ -37,7 +40,7 @@ func (s *session) sort(ctx context.Context, tag string, c *imap.Sort) reply {
 	} else if c.Return != imap.ReturnSave {
 		s.w.ESearch(tag, result)
 	}
-	return s.cut(ok("Sort completed."), lowest)
+	return ok("Sort completed.")
 }
 
 // thread is THREAD and UID THREAD (RFC 5256).
@@ -45,6 +48,9 @@ func (s *session) thread(ctx context.Context, tag string, c *imap.Thread) reply 
 	seqs, lowest, r := s.find(ctx, tag, &c.Search)
 	if r.status != "" {
 		return r
+	}
+	if lowest > 0 {
+		return s.overLimit()
 	}
 	messages, err := s.sortMessages(ctx, tag, seqs, needed{key: true, sent: true})
 	if err != nil {
@@ -74,7 +80,7 @@ func (s *session) thread(ctx context.Context, tag string, c *imap.Thread) reply 
 			}
 		}
 	})
-	return s.cut(ok("Thread completed."), lowest)
+	return ok("Thread completed.")
 }
 
 func (s *session) sortRefusal(op string, err error) reply {
