@@ -16,8 +16,7 @@ func (s *source) Saved(ctx context.Context) (time.Time, error) {
 	if saved := s.Message.Saved(); !saved.IsZero() {
 		return saved, nil
 	}
-	_, date, err := s.Info(ctx)
-	return date, err
+	return s.Arrived(ctx)
 }
 
 // ThreadID is the same for all messages whose References begin with the same message (RFC 8474 §5.2), "" for one without any.

@@ -15,9 +15,12 @@ import (
 // candidate is a message that a search looks at.
 type candidate struct {
 	source
-	box *selection
-	seq uint32
+	box     *selection
+	seq     uint32
+	headers *headers
 }
+
+func (c *candidate) Header(ctx context.Context) ([]byte, error) { return c.headers.of(ctx, &c.source) }
 
 func (c *candidate) Seq() uint32 { return c.seq }
 func (c *candidate) UID() uint32 { return c.Message.UID }
@@ -134,7 +137,7 @@ func (s *session) matches(ctx context.Context, tag string, query *search.Query, 
 	view := s.box.Messages()
 	hits := make([]bool, len(seqs))
 	err := s.survey(ctx, tag, len(seqs), query.Slow(), func() func(i int) error {
-		c := candidate{source: source{box: s.box.Mailbox}, box: s.box}
+		c := candidate{source: source{box: s.box.Mailbox}, box: s.box, headers: new(headers)}
 		return func(i int) (err error) {
 			c.seq, c.source.Message = seqs[i], view[seqs[i]-1]
 			hits[i], err = query.Match(ctx, &c)

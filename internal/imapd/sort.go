@@ -153,21 +153,21 @@ func (s *session) sortMessages(ctx context.Context, tag string, seqs []uint32, n
 // sortLooker looks at one message after the other.
 type sortLooker struct {
 	needed
-	source source
-	maker  *sortkey.Maker
-	header []byte // buffers
-	key    []byte
+	source  source
+	maker   *sortkey.Maker
+	headers headers
+	buf     []byte
 }
 
 // look adds to m what is needed and not there.
 func (l *sortLooker) look(ctx context.Context, m *sortkey.Message, made *int) error {
 	if l.needed.key && m.Key == "" {
-		header, err := l.source.header(ctx, &l.header)
+		header, err := l.headers.of(ctx, &l.source)
 		if err != nil {
 			return err
 		}
-		l.key = l.maker.Append(l.key[:0], header)
-		m.Key, *made = sortkey.Key(l.key), len(l.key)
+		l.buf = l.maker.Append(l.buf[:0], header)
+		m.Key, *made = sortkey.Key(l.buf), len(l.buf)
 	}
 	_, sent := m.Sent()
 	if l.arrival || l.sent && !sent {

@@ -15,6 +15,7 @@ const surveyed = 16
 func (s *session) survey(ctx context.Context, tag string, n int, slow bool, begin func() func(i int) error) error {
 	helpers := 0
 	if slow {
+		s.box.Cache().Refresh()
 		helpers = (n - 1) / surveyed
 	}
 	var next atomic.Int64

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"postrider/internal/imap"
+	"postrider/internal/mime"
 )
 
 // mail is a message of a test.
@@ -42,7 +43,20 @@ func (m *mail) Has(flag imap.Flag) bool {
 	return slices.ContainsFunc(m.flags, func(f imap.Flag) bool { return strings.EqualFold(string(f), string(flag)) })
 }
 
-func (m *mail) Info(context.Context) (int64, time.Time, error) { return m.size, m.date, m.err }
+func (m *mail) Wire(context.Context) (int64, error)        { return m.size, m.err }
+func (m *mail) Arrived(context.Context) (time.Time, error) { return m.date, m.err }
+
+func (m *mail) Header(context.Context) ([]byte, error) {
+	m.opened++
+	if m.err != nil {
+		return nil, m.err
+	}
+	octets, err := os.ReadFile(m.path)
+	if n := mime.HeaderLen(octets); n >= 0 {
+		octets = octets[:n]
+	}
+	return octets[:min(len(octets), mime.MaxHeaders)], err
+}
 
 func (m *mail) Open(context.Context) (*os.File, error) {
 	m.opened++

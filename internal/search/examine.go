@@ -16,12 +16,10 @@ type examination struct {
 	zone    *time.Location
 	reader  *reader // nil if no key needs the file
 
-	informed bool
-	wire     int64
-	date     time.Time
-	arrived  int64 // day
-	file     *os.File
-	tree     *mime.Part
+	headed bool // header is there
+	header []byte
+	file   *os.File
+	tree   *mime.Part
 }
 
 func (e *examination) match(k *key) (bool, error) {
@@ -53,10 +51,14 @@ func (e *examination) match(k *key) (bool, error) {
 		return e.matchSaved(k)
 	case imap.KeyModSeq:
 		return e.message.ModSeq() >= k.num, nil
-	case imap.KeyBefore, imap.KeyOn, imap.KeySince, imap.KeyLarger, imap.KeySmaller, imap.KeyYounger, imap.KeyOlder:
-		return e.matchInfo(k)
-	case imap.KeyHeader, imap.KeySentBefore, imap.KeySentOn, imap.KeySentSince, imap.KeyBody, imap.KeyText:
-		return e.matchFile(k)
+	case imap.KeyBefore, imap.KeyOn, imap.KeySince, imap.KeyYounger, imap.KeyOlder:
+		return e.matchArrived(k)
+	case imap.KeyLarger, imap.KeySmaller:
+		return e.matchSize(k)
+	case imap.KeyHeader, imap.KeySentBefore, imap.KeySentOn, imap.KeySentSince:
+		return e.matchHeader(k)
+	case imap.KeyBody, imap.KeyText:
+		return e.matchParts(k)
 	}
 	return false, nil
 }
@@ -71,25 +73,29 @@ func (e *examination) all(keys []key, want bool) (bool, error) {
 	return true, nil
 }
 
-func (e *examination) matchInfo(k *key) (bool, error) {
-	if !e.informed {
-		wire, date, err := e.message.Info(e.ctx)
-		if err != nil {
-			return false, err
-		}
-		e.informed, e.wire, e.date, e.arrived = true, wire, date, day(date.In(e.zone))
+func (e *examination) matchArrived(k *key) (bool, error) {
+	date, err := e.message.Arrived(e.ctx)
+	if err != nil {
+		return false, err
 	}
 	switch k.op {
-	case imap.KeyLarger:
-		return uint64(e.wire) > k.num, nil
-	case imap.KeySmaller:
-		return uint64(e.wire) < k.num, nil
 	case imap.KeyYounger:
-		return !e.date.Before(k.time), nil
+		return !date.Before(k.time), nil
 	case imap.KeyOlder:
-		return !e.date.After(k.time), nil
+		return !date.After(k.time), nil
 	}
-	return compareDay(k.op, e.arrived, k.day), nil
+	return compareDay(k.op, day(date.In(e.zone)), k.day), nil
+}
+
+func (e *examination) matchSize(k *key) (bool, error) {
+	wire, err := e.message.Wire(e.ctx)
+	if err != nil {
+		return false, err
+	}
+	if k.op == imap.KeyLarger {
+		return uint64(wire) > k.num, nil
+	}
+	return uint64(wire) < k.num, nil
 }
 
 // matchSaved compares the day on which the message was saved.
@@ -101,7 +107,21 @@ func (e *examination) matchSaved(k *key) (bool, error) {
 	return compareDay(k.op, day(saved.In(e.zone)), k.day), nil
 }
 
-func (e *examination) matchFile(k *key) (bool, error) {
+func (e *examination) matchHeader(k *key) (bool, error) {
+	if !e.headed {
+		header, err := e.message.Header(e.ctx)
+		if err != nil {
+			return false, err
+		}
+		e.headed, e.header = true, header
+	}
+	if k.op == imap.KeyHeader {
+		return e.reader.matchField(e.header, k.field, k.needle), nil
+	}
+	return compareDay(k.op, sentDay(e.header), k.day), nil
+}
+
+func (e *examination) matchParts(k *key) (bool, error) {
 	if e.file == nil {
 		file, err := e.message.Open(e.ctx)
 		if err != nil {
@@ -110,17 +130,6 @@ func (e *examination) matchFile(k *key) (bool, error) {
 		e.file = file
 		e.reader.open(e.ctx, file)
 	}
-	switch k.op {
-	case imap.KeyHeader:
-		return e.reader.matchField(k.field, k.needle)
-	case imap.KeyBody, imap.KeyText:
-		return e.matchParts(k)
-	}
-	sent, err := e.reader.sentDay()
-	return err == nil && compareDay(k.op, sent, k.day), err
-}
-
-func (e *examination) matchParts(k *key) (bool, error) {
 	if e.tree == nil {
 		tree, err := e.reader.scan()
 		if err != nil {

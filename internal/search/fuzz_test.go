@@ -56,16 +56,10 @@ func FuzzMessage(f *testing.F) {
 			t.Error("in the body, but not in the text", err)
 		}
 		for _, name := range []string{"Subject", "From", "X-Any"} {
-			there, err := r.matchField(name, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if found, err := r.matchField(name, n); err != nil || found && !there {
-				t.Error("in a field that is not there", name, err)
+			if there := r.matchField(message, name, nil); r.matchField(message, name, n) && !there {
+				t.Error("in a field that is not there", name)
 			}
 		}
-		if _, err := r.sentDay(); err != nil {
-			t.Error(err)
-		}
+		sentDay(message)
 	})
 }

@@ -6,17 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
-
-	"postrider/internal/mime"
 )
 
 // maxPiece is how many octets of a field's value are taken together. A longer one comes in pieces: an encoded word that is
 // cut there stays undecoded, and only the first piece is looked at as a list of addresses.
 const maxPiece = 64 << 10
-
-// maxHeader is how many octets of a message's header are looked at for a field: a search may have thousands of them.
-const maxHeader = mime.MaxHeaders
 
 // header reads the fields of a header.
 type header struct {
@@ -31,12 +25,6 @@ type header struct {
 
 // begin starts anew.
 func (h *header) begin(in *bufio.Reader) { *h = header{in: in, intro: h.intro[:0], value: h.value[:0]} }
-
-// name is that of the field (RFC 5322 §4.5).
-func (h *header) name() []byte {
-	name, _, _ := bytes.Cut(h.intro, []byte{':'})
-	return bytes.TrimRight(name, " \t")
-}
 
 // next reads the next field, or the next piece of one, and gives false at the end of the header and after an error.
 func (h *header) next() bool {
@@ -88,60 +76,4 @@ func (h *header) add(line []byte, first bool) {
 		line = line[1:]
 	}
 	h.value = append(h.value, line...)
-}
-
-// matchField says whether a field of the message has the text, or is there at all if n is nil.
-func (r *reader) matchField(name string, n *needle) (bool, error) {
-	h := r.fields(0, maxHeader)
-	for h.next() {
-		if !bytes.EqualFold(h.name(), []byte(name)) {
-			continue
-		}
-		if n == nil {
-			return true, nil
-		}
-		if h.begins {
-			r.text.begin(n)
-		}
-		if r.text.read(mime.DecodeWords(r.decoded[:0], h.value)) || h.begins && r.matchForm(name, n) {
-			return true, nil
-		}
-	}
-	return false, h.err
-}
-
-// matchForm looks for the text in the other form that the value of some fields is searched in.
-func (r *reader) matchForm(name string, n *needle) bool {
-	var form []byte
-	switch {
-	case isAddressField(name):
-		form = addressForm(r.header.value)
-	case strings.EqualFold(name, "Subject"):
-		form = compressSpace(r.header.value)
-	}
-	if len(form) == 0 {
-		return false
-	}
-	r.text.begin(n)
-	return r.text.read(mime.DecodeWords(r.decoded[:0], form))
-}
-
-// compressSpace gives a value with each run of white space as one space, or nothing where that changes nothing.
-func compressSpace(value []byte) []byte {
-	if !bytes.Contains(value, []byte("  ")) && bytes.IndexByte(value, '\t') < 0 {
-		return nil
-	}
-	return bytes.Join(bytes.FieldsFunc(value, func(r rune) bool { return r == ' ' || r == '\t' }), []byte{' '})
-}
-
-// sentDay is the day of the first Date field.
-func (r *reader) sentDay() (int64, error) {
-	h := r.fields(0, maxHeader)
-	for h.next() {
-		if bytes.EqualFold(h.name(), []byte("Date")) {
-			day, _ := parseDay(h.value)
-			return day, nil
-		}
-	}
-	return 0, h.err
 }

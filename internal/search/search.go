@@ -32,11 +32,14 @@ import (
 type Message interface {
 	Seq() uint32
 	UID() uint32
-	ModSeq() uint64          // RFC 7162
-	EmailID() string         // RFC 8474
-	Has(flag imap.Flag) bool // system flags, \Recent and, in any case, keywords
-	// Info gives the size in octets with lines ending in CRLF, and the time of arrival.
-	Info(ctx context.Context) (wire int64, date time.Time, err error)
+	ModSeq() uint64                                 // RFC 7162
+	EmailID() string                                // RFC 8474
+	Has(flag imap.Flag) bool                        // system flags, \Recent and, in any case, keywords
+	Wire(ctx context.Context) (int64, error)        // octets with lines ending in CRLF
+	Arrived(ctx context.Context) (time.Time, error) // INTERNALDATE
+	// Header gives the header with its blank line, or as much of it as there is, at most mime.MaxHeaders octets; lines end in LF or
+	// CRLF. It is not to be changed, and valid until the next call.
+	Header(ctx context.Context) ([]byte, error)
 	// ThreadID is that of RFC 8474, "" if it has none.
 	ThreadID(ctx context.Context) (string, error)
 	// Saved is when it came into its folder (RFC 8514).
@@ -87,8 +90,9 @@ func (q *Query) Candidates(total uint32) imap.Set {
 // All says that every candidate is found.
 func (q *Query) All() bool { return q.root.all() }
 
-// Match says whether a message is found. It opens the message's file once at most, and only if nothing cheaper decides.
-// Errors of Info and Open are returned as they are.
+// Match says whether a message is found. It opens the message's file and asks for its header once at most, and only if
+// nothing cheaper decides. Errors of
+// the message are returned as they are.
 func (q *Query) Match(ctx context.Context, m Message) (bool, error) {
 	e := examination{ctx: ctx, message: m, zone: q.zone}
 	if q.NeedsFile() {

@@ -19,21 +19,23 @@ const (
 
 // reader reads one message after the other, always with the same buffers.
 type reader struct {
-	window  window
-	in      *bufio.Reader
-	header  header
-	text    text
-	decoded []byte // a piece without its transfer encoding
-	recoded []byte // a piece in UTF-8
+	window   window
+	in       *bufio.Reader
+	header   header
+	text     text
+	decoded  []byte // a piece without its transfer encoding
+	unfolded []byte // a field on one line
+	recoded  []byte // a piece in UTF-8
 }
 
 func newReader() *reader {
 	return &reader{
-		window:  window{buf: make([]byte, 0, windowSize)},
-		in:      bufio.NewReaderSize(nil, mime.BufferSize),
-		decoded: make([]byte, 0, windowSize),
-		recoded: make([]byte, 16<<10),
-		text:    text{maps: &casemap.Cache{}},
+		window:   window{buf: make([]byte, 0, windowSize)},
+		in:       bufio.NewReaderSize(nil, mime.BufferSize),
+		decoded:  make([]byte, 0, windowSize),
+		unfolded: make([]byte, 0, firstRead),
+		recoded:  make([]byte, 16<<10),
+		text:     text{maps: &casemap.Cache{}},
 	}
 }
 

@@ -1,0 +1,61 @@
+package search
+
+import (
+	"bytes"
+	"strings"
+
+	"postrider/internal/mime"
+)
+
+// matchField says whether a field of a header has the text, or is there at all if n is nil.
+func (r *reader) matchField(header []byte, name string, n *needle) bool {
+	for field, body := range mime.Fields(header) {
+		if len(field) != len(name) || !strings.EqualFold(string(field), name) {
+			continue
+		}
+		if n == nil {
+			return true
+		}
+		value := mime.Unfold(r.unfolded[:0], body)
+		if r.matchValue(value, n) || r.matchForm(name, value, n) {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *reader) matchValue(value []byte, n *needle) bool {
+	r.text.begin(n)
+	return r.text.read(mime.DecodeWords(r.decoded[:0], value))
+}
+
+// matchForm looks for the text in the other form that the value of some fields is searched in.
+func (r *reader) matchForm(name string, value []byte, n *needle) bool {
+	var form []byte
+	switch {
+	case isAddressField(name):
+		form = addressForm(value[:min(len(value), maxPiece)])
+	case strings.EqualFold(name, "Subject"):
+		form = compressSpace(value)
+	}
+	return len(form) > 0 && r.matchValue(form, n)
+}
+
+// compressSpace gives a value with each run of white space as one space, or nothing where that changes nothing.
+func compressSpace(value []byte) []byte {
+	if !bytes.Contains(value, []byte("  ")) && bytes.IndexByte(value, '\t') < 0 {
+		return nil
+	}
+	return bytes.Join(bytes.FieldsFunc(value, func(r rune) bool { return r == ' ' || r == '\t' }), []byte{' '})
+}
+
+// sentDay is the day of the first Date field.
+func sentDay(header []byte) int64 {
+	for field, body := range mime.Fields(header) {
+		if len(field) == len("Date") && strings.EqualFold(string(field), "Date") {
+			day, _ := parseDay(mime.Unfold(nil, body))
+			return day
+		}
+	}
+	return 0
+}
