@@ -200,6 +200,7 @@ const (
 	StatusHighestModSeq  // RFC 7162
 	StatusDeletedStorage // RFC 9208 §4.1.4
 	StatusMailboxID      // RFC 8474 §4.3
+	StatusAppendLimit    // RFC 7889 §3
 )
 
 // StoreOp is what STORE does with the flags.

@@ -92,6 +92,7 @@ var statusNames = [...]struct {
 	{"HIGHESTMODSEQ", StatusHighestModSeq},
 	{"DELETED-STORAGE", StatusDeletedStorage},
 	{"MAILBOXID", StatusMailboxID},
+	{"APPENDLIMIT", StatusAppendLimit},
 }
 
 func (p *parser) statusItems() (items StatusItems) {

@@ -238,6 +238,7 @@ type StatusData struct {
 	Messages, Recent, UIDNext, UIDValidity, Unseen, Deleted uint32
 	Size, HighestModSeq, DeletedStorage                     uint64
 	MailboxID                                               string
+	AppendLimit                                             uint64 // 0 = none
 }
 
 func (d *StatusData) value(item StatusItems) uint64 {
@@ -258,6 +259,8 @@ func (d *StatusData) value(item StatusItems) uint64 {
 		return d.Size
 	case StatusDeletedStorage:
 		return d.DeletedStorage
+	case StatusAppendLimit:
+		return d.AppendLimit
 	}
 	return d.HighestModSeq
 }
@@ -275,11 +278,14 @@ func (w *Writer) Status(mailbox string, items StatusItems, data *StatusData) {
 			b = append(b, ' ')
 		}
 		b = append(append(b, s.name...), ' ')
-		if s.item == StatusMailboxID {
+		switch {
+		case s.item == StatusMailboxID:
 			b = append(append(append(b, '('), data.MailboxID...), ')')
-			continue
+		case s.item == StatusAppendLimit && data.AppendLimit == 0:
+			b = append(b, "NIL"...)
+		default:
+			b = appendUint(b, data.value(s.item))
 		}
-		b = appendUint(b, data.value(s.item))
 	}
 	w.line(append(b, ')'))
 }

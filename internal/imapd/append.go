@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"strconv"
 
 	"postrider/internal/imap"
 	"postrider/internal/mailstore"
@@ -165,6 +166,14 @@ func (in *incoming) parts(m *imap.Message, part *imap.Part, to io.Writer) (err e
 		return nil
 	}
 	return err
+}
+
+// appendLimit is the capability of RFC 7889: without a number, STATUS says that there is no limit.
+func (s *session) appendLimit() string {
+	if s.o.MessageSize <= 0 {
+		return "APPENDLIMIT"
+	}
+	return "APPENDLIMIT=" + strconv.FormatInt(s.o.MessageSize, 10)
 }
 
 func errEmpty() error { return answered{no("", "Can't save a zero byte message.")} }

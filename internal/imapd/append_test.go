@@ -158,3 +158,32 @@ func TestAppendBinary(t *testing.T) {
 	c.send(fmt.Sprintf("e APPEND INBOX ~{%d+}\r\n%s\r\n", len(long), long))
 	c.expect("e NO [UNKNOWN-CTE] …")
 }
+
+func TestAppendLimit(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.options.MessageSize = 1000
+	c := s.connect()
+	c.dialogue(`
+		C: a CAPABILITY
+		S: * CAPABILITY … APPENDLIMIT=1000…
+		S: a OK …
+		C: b STATUS INBOX (MESSAGES APPENDLIMIT)
+		S: * STATUS INBOX (MESSAGES 0 APPENDLIMIT 1000)
+		S: b OK …
+		C: c LIST "" INBOX RETURN (STATUS (APPENDLIMIT))
+		S: * LIST …
+		S: * STATUS INBOX (APPENDLIMIT 1000)
+		S: c OK …
+		C: d APPEND INBOX {1001}
+		S: d NO [TOOBIG] …
+	`)
+	s.connect(func(o *Options) { o.MessageSize = 0 }).dialogue(`
+		C: a CAPABILITY
+		S: * CAPABILITY … APPENDLIMIT …
+		S: a OK …
+		C: b STATUS INBOX (APPENDLIMIT)
+		S: * STATUS INBOX (APPENDLIMIT NIL)
+		S: b OK …
+	`)
+}

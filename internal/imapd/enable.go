@@ -4,6 +4,7 @@ import "postrider/internal/imap"
 
 // enabled is what the client has enabled, for as long as the session lasts (RFC 5161).
 type enabled struct {
+	utf8      bool // UTF8=ACCEPT (RFC 6855): names are in UTF-8, SEARCH has no CHARSET
 	rev2      bool // IMAP4rev2 (RFC 9051): nothing is \Recent, names are in UTF-8, SEARCH is answered with ESEARCH
 	condStore bool // RFC 7162: it is told the mod-sequence with the flags
 	qresync   bool // RFC 7162 §3.2: it is told UIDs of what has gone
@@ -13,7 +14,9 @@ type enabled struct {
 // vanishes says whether the client is told VANISHED, not EXPUNGE.
 func (e *enabled) vanishes() bool { return e.qresync || e.uidOnly }
 
-// enable is ENABLE. What is not known is no mistake.
+// enable is ENABLE. What is not known is no mistake. To a client that has not enabled UTF-8, messages with UTF-8 in their headers are
+// shown as they are, its octets in literals, as Dovecot does: a message downgraded by RFC 6857 or 6858 loses more, has another
+// size and is no longer signed. To one that has, they are shown in the same form, which RFC 6855 §3 allows.
 func (s *session) enable(c *imap.Enable) reply {
 	var done []string
 	for _, name := range c.Capabilities {
@@ -42,6 +45,8 @@ func (s *session) enableOne(name string) bool {
 	case "QRESYNC":
 		s.enableCondStore()
 		s.on.qresync = true
+	case "UTF8=ACCEPT":
+		s.on.utf8, s.r.UTF8, s.w.UTF8 = true, true, true
 	case "IMAP4REV2":
 		s.on.rev2, s.r.UTF8, s.w.UTF8 = true, true, true
 	case "UIDONLY":

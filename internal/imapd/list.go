@@ -155,7 +155,7 @@ func (l *listing) show(ctx context.Context, e *entry) {
 	data, err := l.statusOf(ctx, e.name, l.cmd.Status)
 	switch {
 	case err == nil:
-		l.w.Status(e.name, l.cmd.Status, data)
+		l.tellStatus(e.name, l.cmd.Status, data)
 	case !errors.Is(err, mailstore.ErrNoFolder): // removed meanwhile
 		l.o.Log.Error("status of %s: %v", e.name, err)
 	}

@@ -50,6 +50,9 @@ func (c *candidate) Has(flag imap.Flag) bool {
 
 // search is SEARCH and UID SEARCH (RFC 3501 §6.4.4, RFC 4731).
 func (s *session) search(ctx context.Context, tag string, c *imap.Search) reply {
+	if s.on.utf8 && c.Charset != "" { // RFC 6855 §3
+		return bad("Texts are in UTF-8, no charset is named.")
+	}
 	if s.on.rev2 && !c.Extended {
 		c.Extended, c.Return = true, imap.ReturnAll
 	}

@@ -23,7 +23,7 @@ func TestLogin(t *testing.T) {
 		S: * ID ("name" "Postrider")
 		S: a3 OK ID completed.
 		C: a4 ENABLE UTF8=ACCEPT QRESYNC
-		S: * ENABLED QRESYNC
+		S: * ENABLED UTF8=ACCEPT QRESYNC
 		S: a4 OK Enabled.
 		C: a5 LIST "" "*"
 		S: * LIST (\HasNoChildren) "." INBOX

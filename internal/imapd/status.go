@@ -16,8 +16,14 @@ func (s *session) status(ctx context.Context, c *imap.Status) reply {
 	if err != nil {
 		return s.refusal("status of", c.Mailbox, err)
 	}
-	s.w.Status(c.Mailbox, c.Items, data)
+	s.tellStatus(c.Mailbox, c.Items, data)
 	return ok("Status completed.")
+}
+
+// tellStatus adds what is the same of every mailbox.
+func (s *session) tellStatus(name string, items imap.StatusItems, data *imap.StatusData) {
+	data.AppendLimit = uint64(max(s.o.MessageSize, 0))
+	s.w.Status(name, items, data)
 }
 
 func (s *session) statusOf(ctx context.Context, name string, items imap.StatusItems) (*imap.StatusData, error) {

@@ -38,18 +38,27 @@ func normalName(name string) (string, error) {
 	return name, nil
 }
 
-// dir is the directory of a folder that may exist: as Dovecot names it, or else as Courier does, in UTF-8.
+// dir is the directory of a folder that may exist: as Dovecot names it, or else as Courier does, in UTF-8, if that directory is not
+// another folder's.
 func (s *Store) dir(name string) (path string, exists bool) {
 	if name == Inbox {
 		return s.root, true
 	}
 	path = filepath.Join(s.root, "."+EncodeName(name))
-	for _, p := range []string{path, filepath.Join(s.root, "."+name)} {
-		if info, err := os.Stat(p); err == nil && info.IsDir() {
-			return p, true
+	if isDir(path) {
+		return path, true
+	}
+	if known, ok := folderName("." + name); ok && known == name {
+		if plain := filepath.Join(s.root, "."+name); isDir(plain) {
+			return plain, true
 		}
 	}
 	return path, false
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 // folderName is the name of the folder in a directory of the store; ok is false for one that is none.
