@@ -11,12 +11,14 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
 
+	"postrider/internal/config"
 	"postrider/internal/mailstore"
 	"postrider/internal/quota"
 	"postrider/internal/reply"
@@ -32,9 +34,9 @@ const (
 )
 
 const usage = `usage: postrider mailbox check [-maildir dir] [-sizes]
-       postrider mailbox reindex [-maildir dir] [folder ...]
-       postrider mailbox import mbox [-maildir dir] [-mboxo] file folder
-       postrider mailbox import imap [-maildir dir] [-c file] [-starttls] [-ca file] [-password-file file] user host[:port]
+       postrider mailbox reindex [-c file] [-maildir dir] [folder ...]
+       postrider mailbox import mbox [-c file] [-maildir dir] [-mboxo] file folder
+       postrider mailbox import imap [-c file] [-maildir dir] [-starttls] [-ca file] [-password-file file] user host[:port]
 `
 
 // command is a command line that is being carried out.
@@ -42,6 +44,8 @@ type command struct {
 	name     string
 	flags    *flag.FlagSet
 	maildir  string
+	path     string // of the configuration; "" = the default's
+	conf     *config.Config
 	out, err io.Writer
 	wrong    int // how much was reported
 }
@@ -76,6 +80,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 		c := &command{name: v.name, out: out, err: errs, flags: flag.NewFlagSet(v.name, flag.ContinueOnError)}
 		c.flags.SetOutput(io.Discard)
 		c.flags.StringVar(&c.maildir, "maildir", "", "")
+		c.flags.StringVar(&c.path, "c", "", "")
 		return c.status(v.run(ctx, c, args[len(args)-strings.Count(rest, "\x00"):]))
 	}
 	io.WriteString(errs, usage)
@@ -127,12 +132,36 @@ func (c *command) parse(args []string, min, max int) error {
 	return err
 }
 
+// configure reads the configuration, or takes the defaults where there is none that can be read.
+func (c *command) configure() error {
+	path := c.path
+	if path == "" {
+		path = config.DefaultPath
+		file, err := os.Open(path)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+			c.conf = config.Default()
+			return nil
+		}
+		file.Close()
+	}
+	var err error
+	if c.conf, err = config.Load(path); err != nil {
+		return configError{err}
+	}
+	return nil
+}
+
 // open becomes the owner and opens the mail store.
 func (c *command) open() (*mailstore.Store, error) {
+	if c.conf == nil {
+		if err := c.configure(); err != nil {
+			return nil, err
+		}
+	}
 	if err := becomeOwner(c.maildir); err != nil {
 		return nil, err
 	}
-	return mailstore.Open(c.maildir, mailstore.Options{Quota: quota.New(c.maildir, 0)})
+	return mailstore.Open(c.maildir, mailstore.Options{Remote: c.conf.RemoteMail, Quota: quota.New(c.maildir, 0)})
 }
 
 // maxFolders is how many folders can be named in a command line.

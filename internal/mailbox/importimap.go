@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net"
 	"os"
 	"strings"
@@ -25,11 +24,10 @@ func importIMAP(ctx context.Context, c *command, args []string) error {
 	startTLS := c.flags.Bool("starttls", false, "")
 	ca := c.flags.String("ca", "", "")
 	passwordFile := c.flags.String("password-file", "", "")
-	conf := c.flags.String("c", "", "")
 	if err := c.parse(args, 2, 2); err != nil {
 		return err
 	}
-	special, err := specialFolders(*conf)
+	err := c.configure()
 	if err != nil {
 		return err
 	}
@@ -50,29 +48,12 @@ func importIMAP(ctx context.Context, c *command, args []string) error {
 	}
 	defer lock.Close()
 	defer from.close()
-	return copyAccount(ctx, c, from, store, special)
+	return copyAccount(ctx, c, from, store, c.conf.Folders)
 }
 
 // remark tells of something that needs nothing to be done.
 func (c *command) remark(format string, args ...any) {
 	fmt.Fprintf(c.err, "%s\n", oneLine(fmt.Sprintf(format, args...)))
-}
-
-// specialFolders are those of the configuration, or the defaults where there is none that can be read.
-func specialFolders(path string) (config.Folders, error) {
-	if path == "" {
-		path = config.DefaultPath
-		file, err := os.Open(path)
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
-			return config.Default().Folders, nil
-		}
-		file.Close()
-	}
-	cfg, err := config.Load(path)
-	if err != nil {
-		return config.Folders{}, configError{err}
-	}
-	return cfg.Folders, nil
 }
 
 // locate takes the address, and what certificates are trusted.
