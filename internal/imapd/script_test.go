@@ -140,6 +140,9 @@ func (g *generator) set() string {
 		return g.pick("0", "4294967295", "4294967296", "1:4294967295", "1:", ":1", "1::2", "1,*,2", "001", "-1", "a", "1:*:2", ",", "0:1", "0:*", "99:*", "*:99",
 			"20:30", "30", "1,1,1", "2,1", "3:2,1")
 	}
+	if g.one(8) {
+		return "$"
+	}
 	return g.pick("1", "2", "3", "1:3", "3:1", "*", "1:*", "*:1", "5:*", "2,4", "1:2,2:3", "1,3:4", "2:4", "*:4", "6", "7", "4:5")
 }
 
@@ -227,7 +230,8 @@ func (g *generator) item() string {
 func (g *generator) search() string {
 	prefix := ""
 	if g.one(4) {
-		prefix = "RETURN (" + g.pick("", "MIN", "MAX", "ALL", "COUNT", "MIN MAX", "min COUNT", "ALL COUNT", "MIN MIN", "X") + ") "
+		prefix = "RETURN (" + g.pick("", "MIN", "MAX", "ALL", "COUNT", "MIN MAX", "min COUNT", "ALL COUNT", "MIN MIN", "X", "SAVE", "SAVE", "SAVE MIN", "MAX SAVE", "SAVE MIN MAX",
+			"SAVE COUNT", "SAVE ALL", "PARTIAL 1:2", "PARTIAL 2:9", "PARTIAL 3:2 COUNT", "PARTIAL 1:1 ALL", "PARTIAL 0:1") + ") "
 	}
 	if g.one(6) {
 		prefix += "CHARSET " + g.pick("UTF-8", "utf-8", "US-ASCII", `"UTF-8"`, "ISO-8859-1", "X-NONE") + " "
@@ -252,7 +256,9 @@ func (g *generator) key() string {
 			"SINCE 1-Jan-20", "SINCE \"1-Jan-2020\"", "SMALLER 0", "ALL ALL", "SINCE 01-jan-2020", "BEFORE 1-Jan-1900", "SINCE 1-Jan-2100",
 			"LARGER 0", "SUBJECT NIL", "MODSEQ")
 	}
-	switch g.IntN(10) {
+	switch g.IntN(11) {
+	case 10:
+		return g.pick("$", "$", "UID $", "YOUNGER 3600", "OLDER 3600", "YOUNGER 0", "OLDER 99999999999")
 	case 0:
 		return g.pick("1", "2:3", "*", "1:*", "*:2", "3,1", "1:3,5", "0", "6")
 	case 1:
