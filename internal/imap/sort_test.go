@@ -81,3 +81,30 @@ func TestThreadResponse(t *testing.T) {
 		}
 	}
 }
+
+// FuzzSort checks the bounds of SORT and THREAD.
+func FuzzSort(f *testing.F) {
+	for _, seed := range []string{"SORT (DATE) UTF-8 ALL", "UID SORT RETURN (MIN PARTIAL 1:2) (REVERSE DATE CC) X OR 1 2", "THREAD REFS UTF-8 (SEEN)"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, command string) {
+		r, _ := newTestReader("a " + command + "\r\n")
+		req, err := r.Next()
+		if err != nil {
+			return
+		}
+		nodes := 0
+		switch c := req.Command.(type) {
+		case *Sort:
+			if len(c.By) == 0 || len(c.By) > int(SortTo) {
+				t.Errorf("%+v", c.By)
+			}
+			checkKey(t, &c.Key, 0, &nodes)
+		case *Thread:
+			if c.Algorithm == 0 || c.Extended {
+				t.Errorf("%+v", c)
+			}
+			checkKey(t, &c.Key, 0, &nodes)
+		}
+	})
+}

@@ -24,8 +24,8 @@ func (s *session) sort(ctx context.Context, tag string, c *imap.Sort) reply {
 		return slices.ContainsFunc(c.By, func(by imap.SortCriterion) bool { return slices.Contains(keys, by.Key) })
 	}
 	messages, err := s.sortMessages(ctx, tag, seqs, needed{
-		key:     slices.ContainsFunc(c.By, func(by imap.SortCriterion) bool { return by.Key != imap.SortArrival && by.Key != imap.SortSize }),
 		arrival: asks(imap.SortArrival), sent: asks(imap.SortDate), size: asks(imap.SortSize),
+		texts: asks(imap.SortCc, imap.SortDisplayFrom, imap.SortDisplayTo, imap.SortFrom, imap.SortSubject, imap.SortTo),
 	})
 	if err != nil {
 		return s.sortRefusal("sort", err)
@@ -52,7 +52,7 @@ func (s *session) thread(ctx context.Context, tag string, c *imap.Thread) reply 
 	if lowest > 0 {
 		return s.overLimit()
 	}
-	messages, err := s.sortMessages(ctx, tag, seqs, needed{key: true, sent: true})
+	messages, err := s.sortMessages(ctx, tag, seqs, needed{sent: true, texts: true})
 	if err != nil {
 		return s.sortRefusal("thread", err)
 	}
@@ -91,7 +91,10 @@ func (s *session) sortRefusal(op string, err error) reply {
 }
 
 // needed is what of messages they are sorted by.
-type needed struct{ key, arrival, sent, size bool }
+type needed struct {
+	arrival, sent, size bool
+	texts               bool // and references
+}
 
 const (
 	maxSorted   = 256 << 20 // octets of keys that one command may sort
@@ -161,12 +164,16 @@ type sortLooker struct {
 
 // look adds to m what is needed and not there.
 func (l *sortLooker) look(ctx context.Context, m *sortkey.Message, made *int) error {
-	if l.needed.key && m.Key == "" {
+	if m.Key == "" && l.sent || l.texts && (m.Key == "" || m.Key.Brief()) {
 		header, err := l.headers.of(ctx, &l.source)
 		if err != nil {
 			return err
 		}
-		l.buf = l.maker.Append(l.buf[:0], header)
+		if l.texts {
+			l.buf = l.maker.Append(l.buf[:0], header)
+		} else {
+			l.buf = l.maker.AppendBrief(l.buf[:0], header)
+		}
 		m.Key, *made = sortkey.Key(l.buf), len(l.buf)
 	}
 	_, sent := m.Sent()

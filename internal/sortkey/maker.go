@@ -44,15 +44,10 @@ var fieldNames = [fieldCount]string{"date", "subject", "from", "to", "cc", "mess
 // Append adds the key of the message with a header to b. Lines end in LF or CRLF; of a field that is there twice the first
 // one counts.
 func (m *Maker) Append(b, header []byte) []byte {
-	m.find(header)
 	start := len(b)
-	b = append(b, make([]byte, headSize)...)
-	b[start] = version
+	m.find(header, fieldCount-1)
+	b = m.begin(b)
 	b = m.appendHashes(b, start)
-	if written, zone, ok := mime.ParseDate(m.unfolded(fieldDate)); ok {
-		b[start+1] |= flagSent
-		binary.LittleEndian.PutUint64(b[start+sentAt:], uint64(written-int64(zone)))
-	}
 	m.packed = packSpace(m.packed[:0], mime.DecodeWords(m.decoded[:0], m.unfolded(fieldSubject)))
 	base, reply := baseSubject(m.packed)
 	if reply {
@@ -69,12 +64,39 @@ func (m *Maker) Append(b, header []byte) []byte {
 	return appendText(b, start, displayTo, toName)
 }
 
-// find notes where the fields are.
-func (m *Maker) find(header []byte) {
+// AppendBrief adds a key that has nothing but the time at which the message was sent.
+func (m *Maker) AppendBrief(b, header []byte) []byte {
+	start := len(b)
+	m.find(header, fieldDate)
+	b = m.begin(b)
+	b[start+1] |= flagBrief
+	return b
+}
+
+// begin adds a key without texts and hashes.
+func (m *Maker) begin(b []byte) []byte {
+	start := len(b)
+	b = append(b, make([]byte, headSize)...)
+	b[start] = version
+	if written, zone, ok := mime.ParseDate(m.unfolded(fieldDate)); ok {
+		b[start+1] |= flagSent
+		binary.LittleEndian.PutUint64(b[start+sentAt:], uint64(written-int64(zone)))
+	}
+	return b
+}
+
+// find notes where the fields up to last are.
+func (m *Maker) find(header []byte, last int) {
 	clear(m.fields[:])
+	left := last + 1
 	for name, body := range mime.Fields(header) {
-		if i := fieldNamed(name); i < fieldCount && m.fields[i] == nil {
-			m.fields[i] = body[:min(len(body), maxBody):len(body)]
+		i := fieldNamed(name)
+		if i > last || m.fields[i] != nil {
+			continue
+		}
+		m.fields[i] = body[:min(len(body), maxBody):len(body)]
+		if left--; left == 0 {
+			return
 		}
 	}
 }
@@ -105,27 +127,6 @@ func (m *Maker) appendHashes(b []byte, start int) []byte {
 		b = binary.LittleEndian.AppendUint64(b, id)
 	}
 	return b
-}
-
-// address gives the mailbox of the first address of a field, and its name or, without one, the address. A group is its
-// name.
-func (m *Maker) address(field int) (mailbox, name []byte) {
-	list := mime.ParseAddresses(m.unfolded(field), 1)
-	if len(list) == 0 || list[0].Mailbox == nil {
-		return nil, nil
-	}
-	a := list[0]
-	mailbox = []byte(*a.Mailbox)
-	if a.Name != nil {
-		name = mime.DecodeWords(nil, []byte(*a.Name))
-	}
-	if len(name) > 0 {
-		return mailbox, name
-	}
-	if a.Domain == nil {
-		return mailbox, mailbox
-	}
-	return mailbox, []byte(*a.Mailbox + "@" + *a.Domain)
 }
 
 // appendText adds a text, casemapped and cut to its limit, and notes its length.

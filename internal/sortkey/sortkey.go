@@ -35,7 +35,8 @@ const (
 	flagSent   = 1 << 0
 	flagReply  = 1 << 1
 	flagID     = 1 << 2
-	knownFlags = flagSent | flagReply | flagID
+	flagBrief  = 1 << 3
+	knownFlags = flagSent | flagReply | flagID | flagBrief
 )
 
 // text is one of a key, in the order in which they stand.
@@ -111,6 +112,9 @@ func (k Key) text(t text) string {
 }
 
 func (k Key) uint64(at int) uint64 { return binary.LittleEndian.Uint64([]byte(k[at : at+8])) }
+
+// Brief says that only the time of sending was looked for.
+func (k Key) Brief() bool { return k.has(flagBrief) }
 
 // Sent is when the message was sent, in seconds from 1 January 1970 UTC, by its Date field; false where that says nothing.
 func (k Key) Sent() (int64, bool) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"postrider/internal/imap"
+	"postrider/internal/mime"
 )
 
 func keyOf(header string) Key { return Key(NewMaker().Append(nil, []byte(header))) }
@@ -69,6 +70,41 @@ func TestParse(t *testing.T) {
 	if k := keyOf(long); k.References() != MaxReferences || len(k.Subject()) > MaxSubject || len(k.Subject()) < MaxSubject-3 {
 		t.Error(k.References(), len(k.Subject()))
 	}
+}
+
+func TestBrief(t *testing.T) {
+	t.Parallel()
+	header := "Date: Thu, 12 Mar 2020 10:00:00 +0100\nSubject: x\nMessage-ID: <a@b>\n\n"
+	k, whole := Key(NewMaker().AppendBrief(nil, []byte(header))), keyOf(header)
+	sent, ok := k.Sent()
+	want, _ := whole.Sent()
+	if _, err := Parse(string(k)); err != nil || sent != want || !ok || !k.Brief() || whole.Brief() || k.Subject() != "" {
+		t.Errorf("%q, %v", k, err)
+	}
+}
+
+// FuzzAddress compares the short way to an address with the long one.
+func FuzzAddress(f *testing.F) {
+	for _, s := range []string{"a@b", "A b <c.d@e.f>, g", "\"A, b\" <c@d>", "=?utf-8?q?x?= <a@b>", " a.b@c,d", "\"\" <a@b>", "a  b <c@d>", "a. <b@c>"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		words, address, at := plainAddress([]byte(value))
+		if at == 0 {
+			return
+		}
+		list := mime.ParseAddresses([]byte(value), 1)
+		if len(list) != 1 || list[0].Domain == nil || *list[0].Mailbox+"@"+*list[0].Domain != string(address) || *list[0].Mailbox != string(address[:at]) {
+			t.Fatalf("%q: %q", value, address)
+		}
+		name := ""
+		if list[0].Name != nil {
+			name = *list[0].Name
+		}
+		if name != string(words) {
+			t.Errorf("%q: %q, not %q", value, words, name)
+		}
+	})
 }
 
 // FuzzParse checks that what is taken for a key can be asked for all, and is of bounded size.
@@ -223,4 +259,22 @@ func criteria(t *testing.T, by string) []imap.SortCriterion {
 		t.Fatal(err)
 	}
 	return request.Command.(*imap.Sort).By
+}
+
+func BenchmarkAppend(b *testing.B) {
+	header := []byte("Return-Path: <alice@example.org>\r\nReceived: from mx.example.org (mx.example.org [192.0.2.1])\r\n" +
+		"\tby mail.example.net with ESMTPS id 0123456789abcdef;\r\n\tThu, 12 Mar 2020 10:00:00 +0100\r\n" +
+		"From: Alice Example <alice@example.org>\r\nTo: Bob <bob@example.net>, c@d\r\nDate: Thu, 12 Mar 2020 10:00:00 +0100\r\n" +
+		"Subject: Re: [list] =?utf-8?Q?Gr=C3=BC=C3=9Fe?= number 5\r\nMessage-ID: <5@example.org>\r\n" +
+		"References: <1@example.org> <2@example.org>\r\n <3@example.org>\r\nMIME-Version: 1.0\r\n\r\n")
+	m := NewMaker()
+	var key []byte
+	for name, add := range map[string]func(b, header []byte) []byte{"whole": m.Append, "brief": m.AppendBrief} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				key = add(key[:0], header)
+			}
+		})
+	}
 }
