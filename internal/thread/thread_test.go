@@ -135,7 +135,7 @@ func TestHostile(t *testing.T) {
 		for _, nodes := range [][]Node{References(messages), Refs(messages), OrderedSubject(messages)} {
 			check(t, nodes, n)
 		}
-		if spent := time.Since(start); spent > 20*time.Second {
+		if spent := time.Since(start); spent > time.Minute {
 			t.Errorf("%s: %v", name, spent)
 		}
 	}
