@@ -38,6 +38,7 @@ var commands = map[string]spec{
 	"STATUS":      {loggedIn, parseStatus},
 	"APPEND":      {loggedIn, parseAppend},
 
+	"NOTIFY":       {loggedIn, parseNotify},
 	"GETQUOTA":     {loggedIn, parseGetQuota},
 	"GETMETADATA":  {loggedIn, parseGetMetadata},
 	"SETMETADATA":  {loggedIn, parseSetMetadata},

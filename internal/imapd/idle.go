@@ -25,16 +25,21 @@ func (s *session) idle(ctx context.Context) reply {
 	if s.w.Continue("idling") != nil {
 		return reply{}
 	}
+	return s.idled(ctx, s.meanwhile(ctx, s.r.ReadDone, true))
+}
+
+// meanwhile tells changes until read, which goes on beside it, returns; idle says that the client waits for nothing else.
+func (s *session) meanwhile(ctx context.Context, read func() error, idle bool) error {
 	looking, cancel := context.WithCancel(ctx)
 	defer cancel()
 	done := make(chan error, 1)
 	s.stream.idling = true
 	go func() {
-		err := s.readDone()
+		err := guarded(read)
 		cancel() // a Sync that waits for a lock
 		done <- err
 	}()
-	err, ended := s.watch(looking, done)
+	err, ended := s.watch(looking, done, idle)
 	if !ended {
 		s.stream.interrupt()
 		err = <-done
@@ -43,7 +48,7 @@ func (s *session) idle(ctx context.Context) reply {
 	if f := (*faultError)(nil); errors.As(err, &f) {
 		panic(f) // where it ends this session only
 	}
-	return s.idled(ctx, err)
+	return err
 }
 
 // faultError is a fault of the program, which as such would end all sessions of the process.
@@ -54,21 +59,21 @@ type faultError struct {
 
 func (f *faultError) Error() string { return fmt.Sprintf("%v\n%s", f.value, f.stack) }
 
-// readDone reads the line that ends IDLE.
-func (s *session) readDone() (err error) {
+// guarded is read, with a fault of it as an error.
+func guarded(read func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = &faultError{v, debug.Stack()}
 		}
 	}()
-	return s.r.ReadDone()
+	return read()
 }
 
-// watch tells changes until DONE was read, which may have failed, or until the session is to end.
-func (s *session) watch(ctx context.Context, done <-chan error) (err error, ended bool) {
+// watch tells changes until done says that something was read, or could not be, or until the session is to end.
+func (s *session) watch(ctx context.Context, done <-chan error, idle bool) (err error, ended bool) {
 	var hints <-chan struct{}
 	var poll <-chan time.Time
-	if s.box != nil {
+	if s.hearsOfSelected() {
 		if h := s.box.Hints(); h != nil {
 			hints = h.C
 		} else {
@@ -85,10 +90,15 @@ func (s *session) watch(ctx context.Context, done <-chan error) (err error, ende
 		case err := <-done:
 			return err, true
 		case <-hints:
-			fine = s.look(ctx)
+			fine = s.look(ctx, idle)
 		case <-poll:
-			fine = s.look(ctx)
+			fine = s.look(ctx, idle)
+		case <-s.notified():
+			fine = s.lookElsewhere(ctx)
 		case <-alive.C:
+			if !idle {
+				continue
+			}
 			s.fetcher.Forget() // who idles for so long has done with that message
 			s.w.Untagged(imap.OK, "", "Still here")
 			fine = s.w.Flush() == nil
@@ -99,8 +109,15 @@ func (s *session) watch(ctx context.Context, done <-chan error) (err error, ende
 	}
 }
 
-func (s *session) look(ctx context.Context) bool {
-	if !s.sync(ctx, mailstore.All, false) {
+func (s *session) look(ctx context.Context, idle bool) bool {
+	mode := mailstore.All
+	if !idle && s.notify.selected.Filter == imap.NotifySelectedDelayed {
+		mode = mailstore.NoExpunges
+	}
+	s.unasked = true
+	fine := s.sync(ctx, mode, false)
+	s.unasked = false
+	if !fine {
 		return false
 	}
 	s.tellProgress(nil, nil)

@@ -15,6 +15,7 @@ func (s *session) leave() {
 	if s.box == nil {
 		return
 	}
+	s.notifyLeft()
 	s.box.Close()
 	s.box = nil
 	s.fetcher.Forget()

@@ -26,7 +26,9 @@ type session struct {
 	w      *imap.Writer
 
 	on         enabled
-	box        *selection // nil = no mailbox is selected
+	notify     *notification // nil = NOTIFY was not used
+	unasked    bool          // what is told is no answer to a command
+	box        *selection    // nil = no mailbox is selected
 	fetcher    fetch.Fetcher
 	flags      []imap.Flag // scratch
 	compressed bool
@@ -57,6 +59,7 @@ func newSession(conn net.Conn, o Options, t times) *session {
 }
 
 func (s *session) run(ctx context.Context) {
+	defer s.endNotify()
 	defer s.leave()
 	s.makeFolders(ctx)
 	if s.o.Tag != "" {
@@ -66,6 +69,12 @@ func (s *session) run(ctx context.Context) {
 		if err := errors.Join(ctx.Err(), s.w.Err()); err != nil {
 			s.failed(ctx, err)
 			break
+		}
+		if err := s.await(ctx); err != nil {
+			if s.end == "" {
+				s.failed(ctx, err)
+			}
+			continue
 		}
 		req, err := s.r.Next()
 		if err != nil {
@@ -79,7 +88,9 @@ func (s *session) run(ctx context.Context) {
 
 // handle carries out a command and answers it.
 func (s *session) handle(ctx context.Context, req *imap.Request) {
+	own := s.ownListing(ctx, req)
 	r := s.carryOut(ctx, req)
+	own()
 	s.update(ctx, req)
 	if r.status == "" {
 		return
@@ -201,6 +212,8 @@ func (s *session) carryOut(ctx context.Context, req *imap.Request) reply {
 		return s.getMetadata(c)
 	case *imap.SetMetadata:
 		return s.setMetadata(ctx, c)
+	case *imap.Notify:
+		return s.notifyCommand(ctx, c)
 	case *imap.GetQuota:
 		return s.getQuota(ctx, c)
 	case *imap.GetQuotaRoot:
@@ -252,7 +265,7 @@ func (s *session) capabilities() []string {
 		"SEARCHRES", "WITHIN", "STATUS=SIZE", "PARTIAL", "UIDONLY", "INPROGRESS"}
 	list = append(list, fmt.Sprintf("MESSAGELIMIT=%d", s.o.limit))
 	list = append(list, "SORT", "SORT=DISPLAY", "ESORT", "THREAD=ORDEREDSUBJECT", "THREAD=REFERENCES", "THREAD=REFS")
-	list = append(list, "QUOTA", "QUOTA=RES-STORAGE", "QUOTA=RES-MESSAGE", "OBJECTID", "SAVEDATE", "METADATA", "CREATE-SPECIAL-USE")
+	list = append(list, "QUOTA", "QUOTA=RES-STORAGE", "QUOTA=RES-MESSAGE", "OBJECTID", "SAVEDATE", "METADATA", "CREATE-SPECIAL-USE", "NOTIFY")
 	list = append(list, "BINARY", "MULTIAPPEND", "CATENATE", "REPLACE", "UTF8=ACCEPT", s.appendLimit())
 	if !s.compressed {
 		list = append(list, "COMPRESS=DEFLATE")

@@ -75,12 +75,15 @@ func (s *session) sync(ctx context.Context, mode mailstore.Mode, uid bool) bool 
 	s.newKeywords()
 	if changes.New > 0 {
 		s.w.Exists(uint32(changes.Exists))
+		s.tellNew(ctx, changes.Exists, changes.New)
 	}
 	if changes.Recent != b.recent && !s.on.rev2 {
 		b.recent = changes.Recent
 		s.w.Recent(uint32(b.recent))
 	}
-	s.tell(changes.Flags, uid)
+	if !s.unasked || s.hearsOfFlags() {
+		s.tell(changes.Flags, uid)
+	}
 	return true
 }
 

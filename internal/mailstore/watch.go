@@ -3,6 +3,7 @@ package mailstore
 import (
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -35,7 +36,8 @@ type Hints struct {
 	watcher *Watcher
 	dirs    []string
 	watched bool
-	due     time.Time // of the next hint that needs no event
+	due     time.Time   // of the next hint that needs no event
+	dirty   atomic.Bool // there was a hint since changed was asked
 }
 
 // NewWatcher begins to watch. Where the kernel gives no notifications it polls.
@@ -70,8 +72,12 @@ func (b *Mailbox) Hints() *Hints {
 
 // subscribe watches dirs. trusted says that the kernel hears of all that changes there.
 func (w *Watcher) subscribe(trusted bool, dirs ...string) *Hints {
-	h := &Hints{c: make(chan struct{}, 1), watcher: w, dirs: dirs, watched: trusted && w.notify != nil}
-	h.C = h.c
+	return w.subscribeTo(make(chan struct{}, 1), trusted, dirs...)
+}
+
+// subscribeTo is subscribe with a channel that several may share: changed then says which of them a hint was for.
+func (w *Watcher) subscribeTo(c chan struct{}, trusted bool, dirs ...string) *Hints {
+	h := &Hints{C: c, c: c, watcher: w, dirs: dirs, watched: trusted && w.notify != nil}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, dir := range dirs {
@@ -103,6 +109,9 @@ func (h *Hints) Close() {
 	}
 }
 
+// changed says whether there was a hint since it was last asked.
+func (h *Hints) changed() bool { return h.dirty.Swap(false) }
+
 func (h *Hints) poll() time.Duration {
 	if h.watched {
 		return pollWatched
@@ -112,6 +121,7 @@ func (h *Hints) poll() time.Duration {
 
 // send never waits: one hint stands for all that came before it is taken.
 func (h *Hints) send() {
+	h.dirty.Store(true)
 	select {
 	case h.c <- struct{}{}:
 	default:
