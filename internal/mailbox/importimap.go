@@ -152,7 +152,8 @@ func copyAccount(ctx context.Context, c *command, from *server, store *mailstore
 
 // copying is a folder that is being copied.
 type copying struct {
-	ctx context.Context
+	ctx  context.Context
+	from *server
 	*intake
 	bar    *progress
 	missed int // messages that were asked for and did not come
@@ -178,7 +179,7 @@ func copyFolder(ctx context.Context, c *command, from *server, store *mailstore.
 			if err != nil {
 				return localError{err}
 			}
-			f = &copying{ctx: ctx, intake: in, bar: bar}
+			f = &copying{ctx: ctx, from: from, intake: in, bar: bar}
 		}
 		defer f.drop()
 		return f.copyNew(client, selected)
@@ -188,7 +189,7 @@ func copyFolder(ctx context.Context, c *command, from *server, store *mailstore.
 	}
 	f.close(c)
 	if err == nil && f.missed > 0 {
-		c.complain("%s: %d messages were not sent by the server", folder.name, f.missed)
+		c.complain("%s: %d messages were not sent by the server, or have more than %d MiB", folder.name, f.missed, maxMessage>>20)
 	}
 	return f.came, err
 }
@@ -257,19 +258,27 @@ func (f *copying) copyBatch(client *imapclient.Client, uids []imap.UID) (int, er
 		byUID[h.UID] = h
 	}
 	n, octets := 0, int64(0)
-	for n < len(uids) && (n == 0 || octets < batchOctets) {
-		if h := byUID[uids[n]]; h != nil {
+	var some []imap.UID
+	for ; n < len(uids) && octets < batchOctets; n++ {
+		if h := byUID[uids[n]]; h != nil && h.RFC822Size <= maxMessage {
 			octets += max(h.RFC822Size, 0)
+			some = append(some, h.UID)
 		}
-		n++
 	}
-	err = f.copyTexts(client, uids[:n], byUID)
-	if err != nil && !errors.As(err, new(*imap.Error)) { // a server that refuses one message has sent the others
-		return 0, err
+	if len(some) > 0 {
+		f.from.expect(2 * octets) // some count lines with LF
+		err = f.copyTexts(client, some, byUID)
+		if err != nil && !errors.As(err, new(*imap.Error)) { // a server that refuses one message has sent the others
+			return 0, err
+		}
 	}
 	f.missed += n - len(f.keys)
+	f.from.expect(0)
 	return n, wrapLocal(f.commit(f.ctx, 0))
 }
+
+// maxMessage is the size of the largest message that is copied.
+const maxMessage = 1 << 30
 
 // copyTexts fetches the messages into the batch.
 func (f *copying) copyTexts(client *imapclient.Client, uids []imap.UID, headers map[imap.UID]*imapclient.FetchMessageBuffer) error {

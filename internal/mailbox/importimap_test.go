@@ -1,9 +1,12 @@
 package mailbox
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -170,6 +173,31 @@ func TestConnectionLost(t *testing.T) {
 	octets.Store(-1000) // from now on nothing comes
 	if said, err := copyFrom(t, p, to, "secret"); err == nil || strings.Count(said, "trying again") != maxAttempts-1 {
 		t.Error("for ever:", said, err)
+	}
+}
+
+// TestFlood: a server that sends without end is not listened to for ever, nor again.
+func TestFlood(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t, newMaildir(t), func(p *peer, _ string) {
+		p.backend = func(conn *net.UnixConn) {
+			defer conn.Close()
+			in := bufio.NewReader(conn)
+			if _, err := in.ReadString('\n'); err != nil { // CAPABILITY
+				return
+			}
+			io.WriteString(conn, "* CAPABILITY IMAP4rev1 ")
+			part := bytes.Repeat([]byte("x"), 1<<20)
+			for {
+				if _, err := conn.Write(part); err != nil {
+					return
+				}
+			}
+		}
+	})
+	said, err := copyFrom(t, p, t.TempDir(), "secret")
+	if err == nil || !strings.Contains(err.Error(), "without end") || strings.Contains(said, "trying again") {
+		t.Error(said, err)
 	}
 }
 

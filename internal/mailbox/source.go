@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/emersion/go-imap/v2"
@@ -22,6 +23,7 @@ type server struct {
 	rest           time.Duration // before the first attempt to connect again
 
 	client *imapclient.Client
+	conn   *boundedConn // of it
 }
 
 // Bounds of what is waited for.
@@ -32,6 +34,10 @@ const (
 	firstRest   = time.Second
 	maxRest     = 30 * time.Second
 )
+
+// maxAnswer is how many octets the server may send, beside the texts of messages, until the next thing is asked for: the client keeps
+// them in memory.
+const maxAnswer = 64 << 20
 
 // localError is one of this side, which a new connection does not cure.
 type localError struct{ error }
@@ -73,10 +79,18 @@ func (s *server) once(ctx context.Context, what func(*imapclient.Client) error) 
 		s.client = client
 	}
 	client := s.client
+	s.expect(0)
 	stop := context.AfterFunc(ctx, func() { client.Close() })
 	defer stop()
-	return what(client)
+	err := what(client)
+	if err != nil && s.conn.left.Load() <= 0 {
+		err = localError{fmt.Errorf("%s sends without end", s.address)}
+	}
+	return err
 }
+
+// expect says that texts of so many octets are asked for.
+func (s *server) expect(texts int64) { s.conn.left.Store(maxAnswer + texts) }
 
 // connect logs in. Nothing is said in clear, and the certificate has to be that of the host.
 func (s *server) connect(ctx context.Context) (*imapclient.Client, error) {
@@ -85,7 +99,8 @@ func (s *server) connect(ctx context.Context) (*imapclient.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn := &boundedConn{raw}
+	conn := &boundedConn{Conn: raw}
+	conn.left.Store(maxAnswer)
 	var client *imapclient.Client
 	stop := context.AfterFunc(ctx, func() { raw.Close() })
 	defer stop()
@@ -112,6 +127,7 @@ func (s *server) connect(ctx context.Context) (*imapclient.Client, error) {
 		client.Close()
 		return nil, s.loginError(err)
 	}
+	s.conn = conn
 	return client, nil
 }
 
@@ -141,12 +157,20 @@ func (s *server) logout() {
 	s.close()
 }
 
-// boundedConn bounds how long each read and write may take, whatever its user wants.
-type boundedConn struct{ net.Conn }
+// boundedConn bounds how long each read and write may take, whatever its user wants, and how much may be read.
+type boundedConn struct {
+	net.Conn
+	left atomic.Int64 // octets that may still be read
+}
 
 func (c *boundedConn) Read(p []byte) (int, error) {
+	if c.left.Load() <= 0 {
+		return 0, errors.New("too many octets")
+	}
 	c.Conn.SetReadDeadline(time.Now().Add(silence))
-	return c.Conn.Read(p)
+	n, err := c.Conn.Read(p)
+	c.left.Add(-int64(n))
+	return n, err
 }
 
 func (c *boundedConn) Write(p []byte) (int, error) {
