@@ -15,6 +15,11 @@ import (
 // TestGoIMAP is a session with a client that others wrote, which parses all that it is sent.
 func TestGoIMAP(t *testing.T) {
 	t.Parallel()
+	t.Run("IMAP4rev1", func(t *testing.T) { useGoIMAP(t, nil) })
+	t.Run("IMAP4rev2", func(t *testing.T) { useGoIMAP(t, []imap.Cap{imap.CapIMAP4rev2}) })
+}
+
+func useGoIMAP(t *testing.T, enable []imap.Cap) {
 	s := newServer(t)
 	s.deliver("", "1000000.M1.h", "From: Bob <bob@example.test>\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\nMIME-Version: 1.0\n"+
 		"Content-Type: multipart/alternative; boundary=b\n\n--b\n\nplain\n--b\nContent-Type: text/html\n\n<p>html\n--b--\n")
@@ -33,6 +38,11 @@ func TestGoIMAP(t *testing.T) {
 	}})
 	defer c.Close()
 
+	if len(enable) > 0 {
+		if data, err := c.Enable(enable...).Wait(); err != nil || len(data.Caps) != len(enable) {
+			t.Fatal(data, err)
+		}
+	}
 	folders, err := c.List("", "*", &imap.ListOptions{ReturnStatus: &imap.StatusOptions{NumMessages: true}, ReturnSpecialUse: true}).Collect()
 	if err != nil || len(folders) != 4 || folders[0].Mailbox != "INBOX" || *folders[0].Status.NumMessages != 1 ||
 		folders[1].Attrs[0] != imap.MailboxAttrDrafts {
@@ -104,7 +114,7 @@ func TestGoIMAP(t *testing.T) {
 
 // greeted is a connection on which the client finds the greeting that the front gives.
 func greeted(conn net.Conn) net.Conn {
-	greeting := bytes.NewBufferString("* PREAUTH [CAPABILITY IMAP4rev1 LITERAL+ UIDPLUS MOVE ESEARCH IDLE LIST-EXTENDED LIST-STATUS SPECIAL-USE] hello\r\n")
+	greeting := bytes.NewBufferString("* PREAUTH [CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL+ UIDPLUS MOVE ESEARCH IDLE LIST-EXTENDED LIST-STATUS SPECIAL-USE] hello\r\n")
 	return &greetedConn{Conn: conn, r: io.MultiReader(greeting, conn)}
 }
 
