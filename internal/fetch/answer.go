@@ -42,6 +42,7 @@ type answer struct {
 	date    time.Time
 	record  *cache.Record // nil: there is none, or no need of it
 	known   *known        // nil: the file is not needed
+	preview string
 
 	*buffer // nil until a file is opened
 }
@@ -90,6 +91,9 @@ func (a *answer) prepare(ctx context.Context, f *Fetcher, items []imap.FetchItem
 			return err
 		}
 		if err := a.openSections(items); err != nil {
+			return err
+		}
+		if err := a.findPreview(); err != nil {
 			return err
 		}
 	}
@@ -240,6 +244,8 @@ func (a *answer) write(w *imap.Writer, items []imap.FetchItem, scratch *filter) 
 		case item.Attr == imap.FetchBinary:
 			a.writeBinary(w, item, a.decoded[decoded])
 			decoded++
+		case item.Attr == imap.FetchPreview && written.add(item.Attr):
+			w.FetchPreview(a.preview)
 		case item.HasSection() && a.known == nil:
 			scratch.writeHeader(w, item, a.record.Header)
 		case item.HasSection():

@@ -5,6 +5,7 @@ import (
 
 	"postrider/internal/imap"
 	"postrider/internal/mime"
+	"postrider/internal/preview"
 )
 
 // binary is what is kept of a part that was decoded.
@@ -21,9 +22,7 @@ func (b *binary) of(path []uint32) bool { return b != nil && slices.Equal(b.path
 // openBinary prepares a part without its transfer encoding. To know the size it is read, but not a second time for the part
 // that was asked for last.
 func (a *answer) openBinary(item *imap.FetchItem) error {
-	if a.decoder == nil {
-		a.decoder = mime.NewDecoder(a.reader)
-	}
+	a.needDecoder()
 	path := item.Section.Part
 	c, err := a.decoder.Open(&a.file, a.known.part, path)
 	if err != nil {
@@ -42,6 +41,22 @@ func (a *answer) openBinary(item *imap.FetchItem) error {
 	}
 	a.decoded = append(a.decoded, c)
 	return nil
+}
+
+func (a *answer) needDecoder() {
+	if a.decoder == nil {
+		a.decoder = mime.NewDecoder(a.reader)
+	}
+}
+
+// findPreview reads the beginning of the message's text. It is as fast as anything that the structure is needed for, so that a
+// client which is content with less (LAZY) gets it, too.
+func (a *answer) findPreview() (err error) {
+	if a.need.preview {
+		a.needDecoder()
+		a.preview, err = preview.Of(a.decoder, &a.file, a.known.part)
+	}
+	return err
 }
 
 // writeBinary copies a part. Without a NUL it is a string as any other (RFC 3516 §4.3); a slice is as the whole.

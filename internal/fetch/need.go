@@ -12,6 +12,7 @@ type need struct {
 	tree       bool // its parts, as the file alone tells
 	body       bool // the place of its body, by counting it
 	partial    bool // a client that reads a body in pieces will come back
+	preview    bool
 	cached     bool // there is a cache
 }
 
@@ -35,6 +36,8 @@ func needOf(items []imap.FetchItem) (n need) {
 			n.structure = true
 		case imap.FetchBody:
 			n.tree = true
+		case imap.FetchPreview:
+			n.tree, n.preview = true, true
 		default:
 			n.section(item)
 		}

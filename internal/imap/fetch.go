@@ -19,6 +19,7 @@ const (
 	FetchThreadID   // RFC 8474
 	FetchSaveDate   // RFC 8514
 	FetchBinarySize // BINARY.SIZE[...] (RFC 3516)
+	FetchPreview    // RFC 8970
 
 	FetchSection      // BODY[...]
 	FetchRFC822       // BODY[] under another name
@@ -32,6 +33,7 @@ type FetchItem struct {
 	Attr    FetchAttr
 	Section Section
 	Peek    bool // do not set \Seen
+	Lazy    bool // of PREVIEW: only if it takes no time
 	Partial *Partial
 }
 
@@ -85,6 +87,7 @@ var fetchNames = [...]string{
 	FetchThreadID:      "THREADID",
 	FetchSaveDate:      "SAVEDATE",
 	FetchBinarySize:    "BINARY.SIZE",
+	FetchPreview:       "PREVIEW",
 	FetchSection:       "BODY",
 	FetchRFC822:        "RFC822",
 	FetchRFC822Header:  "RFC822.HEADER",
@@ -112,6 +115,7 @@ var fetchItems = map[string]FetchItem{
 	"EMAILID":       {Attr: FetchEmailID},
 	"THREADID":      {Attr: FetchThreadID},
 	"SAVEDATE":      {Attr: FetchSaveDate},
+	"PREVIEW":       {Attr: FetchPreview},
 	"RFC822":        {Attr: FetchRFC822},
 	"RFC822.HEADER": {Attr: FetchRFC822Header, Section: Section{Specifier: SectionHeader}, Peek: true},
 	"RFC822.TEXT":   {Attr: FetchRFC822Text, Section: Section{Specifier: SectionText}},
@@ -131,6 +135,9 @@ func parseFetch(p *parser, uid bool) Command {
 		sections := 0
 		p.list(func() {
 			item := p.fetchItem(p.word())
+			if item.Attr == FetchPreview {
+				p.previewModifiers(&item)
+			}
 			if fetch.Items = append(fetch.Items, item); item.reads() {
 				sections++
 			}
@@ -144,7 +151,7 @@ func parseFetch(p *parser, uid bool) Command {
 	} else {
 		fetch.Items = p.fetchMacro()
 	}
-	if p.more() {
+	for lists := 0; lists < 2 && p.more(); lists++ { // those of PREVIEW, and of FETCH
 		p.list(func() { p.fetchModifier(fetch) })
 	}
 	if fetch.Vanished && (!uid || fetch.ChangedSince == nil) {
@@ -165,9 +172,26 @@ func (p *parser) fetchModifier(fetch *Fetch) {
 		p.sp()
 		r := p.resultRange()
 		fetch.Partial = &r
+	case "LAZY":
+		if fetch.Items[0].Lazy = true; fetch.Items[0].Attr != FetchPreview {
+			p.fail("LAZY is of PREVIEW")
+		}
 	default:
 		p.fail("unknown modifier")
 	}
+}
+
+// previewModifiers reads what may follow PREVIEW in a list (RFC 8970 §4). If that is another item, the space before it was taken.
+func (p *parser) previewModifiers(item *FetchItem) {
+	if p.gap = p.spaces(); !p.gap || p.peek() != '(' {
+		return
+	}
+	p.gap = false
+	p.list(func() {
+		if item.Lazy = p.word() == "LAZY"; !item.Lazy {
+			p.fail("unknown modifier")
+		}
+	})
 }
 
 func (p *parser) fetchMacro() []FetchItem {

@@ -100,7 +100,8 @@ func FuzzLiteral(f *testing.F) {
 // FuzzFetch checks that what is answered for an item asks for the same item.
 func FuzzFetch(f *testing.F) {
 	for _, seed := range []string{"ALL", "FLAGS", "(UID BODY.PEEK[1.2.HEADER.FIELDS (A \"b c\")]<0.5>)", "BODY[1.MIME]",
-		"(RFC822.HEADER RFC822.TEXT BODY) (CHANGEDSINCE 3 VANISHED)", "BODY[HEADER.FIELDS.NOT ({1+}\r\na)]", "(BINARY.PEEK[1.2]<0.5> BINARY.SIZE[])"} {
+		"(RFC822.HEADER RFC822.TEXT BODY) (CHANGEDSINCE 3 VANISHED)", "BODY[HEADER.FIELDS.NOT ({1+}\r\na)]", "(BINARY.PEEK[1.2]<0.5> BINARY.SIZE[])",
+		"(PREVIEW (LAZY) UID PREVIEW)", "PREVIEW (LAZY) (CHANGEDSINCE 1)"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, items string) {
@@ -109,7 +110,7 @@ func FuzzFetch(f *testing.F) {
 			return
 		}
 		for _, item := range fetch.Items {
-			item.Peek = item.Attr == FetchRFC822Header
+			item.Peek, item.Lazy = item.Attr == FetchRFC822Header, false
 			if item.Partial != nil {
 				item.Partial = nil
 			}

@@ -25,8 +25,9 @@ const (
 type parser struct {
 	r        *Reader
 	err      error
-	left     int // octets that the line may still have
-	literals int // octets that literals may still have
+	left     int  // octets that the line may still have
+	literals int  // octets that literals may still have
+	gap      bool // the space behind an item of a list was taken with it
 }
 
 func (p *parser) fail(text string) { p.refuse(BAD, "", text) }
@@ -275,7 +276,8 @@ func (p *parser) list(item func()) {
 			p.fail("expected space or ')'")
 		}
 		item()
-		spaced = p.spaces()
+		spaced = p.spaces() || p.gap
+		p.gap = false
 	}
 }
 

@@ -192,6 +192,10 @@ func TestFetchCommands(t *testing.T) {
 			Items: []FetchItem{{Attr: FetchUID}, {Attr: FetchSize}, section(Section{}, true)}}},
 		{`FETCH 1 BODY.PEEK[HEADER.FIELDS (Date "From" {2}` + "\r\n" + `To)]`, &Fetch{Set: one, Items: []FetchItem{
 			section(Section{Specifier: SectionHeaderFields, Fields: []string{"Date", "From", "To"}}, true)}}},
+		{`FETCH 1 PREVIEW`, &Fetch{Set: one, Items: []FetchItem{{Attr: FetchPreview}}}},
+		{`FETCH 1 PREVIEW (LAZY)`, &Fetch{Set: one, Items: []FetchItem{{Attr: FetchPreview, Lazy: true}}}},
+		{`FETCH 1 (PREVIEW (LAZY) UID  PREVIEW FLAGS)`, &Fetch{Set: one, Items: []FetchItem{{Attr: FetchPreview, Lazy: true},
+			{Attr: FetchUID}, {Attr: FetchPreview}, {Attr: FetchFlags}}}},
 		{`FETCH 1 (BINARY[1]<5.10> BINARY.PEEK[] binary.size[2.3])`, &Fetch{Set: one, Items: []FetchItem{
 			{Attr: FetchBinary, Section: Section{Part: []uint32{1}}, Partial: &Partial{5, 10}},
 			{Attr: FetchBinary, Peek: true}, {Attr: FetchBinarySize, Section: Section{Part: []uint32{2, 3}}}}}},

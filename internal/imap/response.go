@@ -355,6 +355,16 @@ func (w *Writer) FetchBinary(item *FetchItem, size int64, src io.Reader) {
 	w.copyLiteral(size, src, true)
 }
 
+// FetchPreview writes a data item (RFC 8970): text in UTF-8 without control characters.
+func (w *Writer) FetchPreview(text string) {
+	b := w.item("PREVIEW")
+	if w.UTF8 {
+		w.add(appendQuoted(b, text))
+		return
+	}
+	w.add(appendString(b, text))
+}
+
 // FetchBinarySize writes the data item of the section (RFC 3516 §4.3).
 func (w *Writer) FetchBinarySize(item *FetchItem, size int64) {
 	w.add(strconv.AppendInt(w.section(item), size, 10))

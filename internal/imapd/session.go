@@ -266,7 +266,7 @@ func (s *session) capabilities() []string {
 	list = append(list, fmt.Sprintf("MESSAGELIMIT=%d", s.o.limit))
 	list = append(list, "SORT", "SORT=DISPLAY", "ESORT", "THREAD=ORDEREDSUBJECT", "THREAD=REFERENCES", "THREAD=REFS")
 	list = append(list, "QUOTA", "QUOTA=RES-STORAGE", "QUOTA=RES-MESSAGE", "OBJECTID", "SAVEDATE", "METADATA", "CREATE-SPECIAL-USE", "NOTIFY")
-	list = append(list, "BINARY", "MULTIAPPEND", "CATENATE", "REPLACE", "UTF8=ACCEPT", s.appendLimit())
+	list = append(list, "BINARY", "MULTIAPPEND", "CATENATE", "REPLACE", "UTF8=ACCEPT", "PREVIEW", s.appendLimit())
 	if !s.compressed {
 		list = append(list, "COMPRESS=DEFLATE")
 	}

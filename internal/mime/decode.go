@@ -98,6 +98,27 @@ func (d *Decoder) Measure(c *Decoded) error {
 	}
 }
 
+// Start reads c, of which nothing need be known, from its beginning to its end.
+func (d *Decoder) Start(c Decoded) io.Reader {
+	c.Size = math.MaxInt64
+	d.Reset(c)
+	return &unmeasured{d}
+}
+
+// unmeasured ends where its part ends.
+type unmeasured struct{ d *Decoder }
+
+func (u *unmeasured) Read(b []byte) (int, error) {
+	for len(u.d.rest) == 0 {
+		if err := u.d.fill(); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(b, u.d.rest)
+	u.d.rest = u.d.rest[n:]
+	return n, nil
+}
+
 // Reset makes c what is read next.
 func (d *Decoder) Reset(c Decoded) {
 	d.rest, d.next, d.place, d.ended = nil, c.from, c.from, false
