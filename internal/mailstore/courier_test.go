@@ -2,6 +2,8 @@ package mailstore
 
 import (
 	"bytes"
+	_ "embed"
+	"fmt"
 	"math/bits"
 	"os"
 	"path/filepath"
@@ -10,13 +12,17 @@ import (
 	"testing"
 )
 
-// courierMaildir is a Maildir as Courier 5 left it: testdata/courier.txt has the files that a session each of its IMAP and POP3
-// servers wrote, under "-- path --" lines.
+// courierFiles are what a session each of Courier 5's IMAP and POP3 servers left, under "-- path --" lines.
+//
+//go:embed testdata/courier.txt
+var courierFiles string
+
+// courierMaildir is a Maildir as Courier left it.
 func courierMaildir(t testing.TB) string {
 	t.Helper()
 	root := t.TempDir()
 	var f *os.File
-	for line := range strings.Lines(read(t, "testdata/courier.txt")) {
+	for line := range strings.Lines(courierFiles) {
 		if path, ok := strings.CutPrefix(line, "-- "); ok {
 			path = filepath.Join(root, strings.TrimSuffix(path, " --\n"))
 			if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -92,6 +98,28 @@ func wantCourier(t *testing.T, s *Store) {
 	}
 	if names, err := s.Subscriptions(); err != nil || !slices.Equal(names, []string{"Entwürfe", "A.B", "INBOX"}) {
 		t.Error(names, err)
+	}
+}
+
+// TestCourierToDovecot: what was taken over can be given to Dovecot.
+func TestCourierToDovecot(t *testing.T) {
+	t.Parallel()
+	if !asNobody(t) {
+		return
+	}
+	root := courierMaildir(t)
+	s := openStore(t, root)
+	wantCourier(t, s)
+	d := startDovecot(t, root)
+	for _, folder := range []string{Inbox, "A.B"} {
+		b := openBox(t, s, folder)
+		view, validity := d.view(folder)
+		if want := fmt.Sprint(b.UIDValidity()); view != show(b) || validity != want {
+			t.Errorf("%s: Dovecot sees %q, UIDVALIDITY %s, want %q, %s", folder, view, validity, show(b), want)
+		}
+	}
+	if got := d.do(`LIST (SUBSCRIBED) "" *`); !strings.Contains(got, "A.B") || !strings.Contains(got, "Entw&APw-rfe") || !strings.Contains(got, "INBOX") {
+		t.Error(got)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"os"
 	"slices"
 	"testing"
+	"time"
 
 	"postrider/internal/cache"
 )
@@ -62,6 +63,24 @@ func TestCheckIndex(t *testing.T) {
 		c.index(s.root, map[string]uint32{m.Base(): test.uid}, map[string]string{m.Base(): s.root + "/cur/" + test.name})
 		if test.wrong != (found == 1) {
 			t.Errorf("%+v: %d", test, found)
+		}
+	}
+}
+
+func TestCheckCache(t *testing.T) {
+	t.Parallel()
+	s := newStore(t, Options{})
+	appendTo(t, s, Inbox, "A: b\r\n\r\nx\r\n", 0) // 8 octets, 11 with CRLF
+	base := openBox(t, s, Inbox).Messages()[0].Base()
+	for wire, want := range map[int64]int{11: 0, -1: 0, 12: 1} {
+		os.Remove(s.root + "/" + cache.FileName)
+		batch := new(cache.Batch)
+		batch.Add(&cache.Record{Base: base, Info: cache.Info{Size: 8, Wire: wire, Date: time.Unix(1, 0)}})
+		if err := cache.Append(s.root, batch); err != nil {
+			t.Fatal(err)
+		}
+		if got := problems(t, s.root, true); len(got) != want {
+			t.Error(wire, got)
 		}
 	}
 }
