@@ -139,8 +139,8 @@ func (s *session) matches(ctx context.Context, tag string, query *search.Query, 
 	}
 	view := s.box.Messages()
 	hits := make([]bool, len(seqs))
-	err := s.survey(ctx, tag, len(seqs), query.Slow(), func() func(i int) error {
-		c := candidate{source: source{box: s.box.Mailbox}, box: s.box, headers: new(headers)}
+	err := s.survey(ctx, tag, len(seqs), query.Slow(), func(h *headers) func(i int) error {
+		c := candidate{source: source{box: s.box.Mailbox}, box: s.box, headers: h}
 		return func(i int) (err error) {
 			c.seq, c.source.Message = seqs[i], view[seqs[i]-1]
 			hits[i], err = query.Match(ctx, &c)

@@ -130,8 +130,8 @@ func (s *session) sortMessages(ctx context.Context, tag string, seqs []uint32, n
 	view, kept := s.box.Messages(), &s.box.sortKeys
 	messages := make([]sortkey.Message, len(seqs))
 	octets := make([]int, len(seqs)) // of the keys that were made
-	err := s.survey(ctx, tag, len(seqs), true, func() func(i int) error {
-		l := sortLooker{needed: need, source: source{box: s.box.Mailbox}, maker: sortkey.NewMaker()}
+	err := s.survey(ctx, tag, len(seqs), true, func(h *headers) func(i int) error {
+		l := sortLooker{needed: need, source: source{box: s.box.Mailbox}, maker: sortkey.NewMaker(), headers: h}
 		return func(i int) error {
 			l.source.Message = view[seqs[i]-1]
 			messages[i].Key = kept.keys[l.source.Message.UID]
@@ -158,7 +158,7 @@ type sortLooker struct {
 	needed
 	source  source
 	maker   *sortkey.Maker
-	headers headers
+	headers *headers
 	buf     []byte
 }
 

@@ -3,6 +3,7 @@ package imapd
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -166,7 +167,32 @@ func TestSortKeysKept(t *testing.T) {
 		C: DONE
 		S: a OK …
 	`)
+	if err := os.Remove(s.file("postrider.cache")); err != nil {
+		t.Fatal(err)
+	}
 	if got := c.ok("SORT (SUBJECT) UTF-8 ALL"); got[0] != "* SORT 1 2" {
 		t.Errorf("%q", got)
+	}
+}
+
+// TestSortCached: what one session read another one finds in the cache, but a header that is too large for it.
+func TestSortCached(t *testing.T) {
+	t.Parallel()
+	for _, command := range []string{"SORT (SUBJECT) UTF-8 ALL", "SORT (DATE) UTF-8 ALL", "THREAD REFS UTF-8 ALL", "SEARCH SUBJECT a"} {
+		s := newServer(t)
+		s.deliverHeaders("Subject: b\nDate: 2 Jan 2020", "Subject: a\nDate: 1 Jan 2020", "Date: 3 Jan 2020\nX: "+strings.Repeat("x", 3<<20))
+		c := s.connect()
+		c.ok("SELECT INBOX")
+		want := c.ok("%s", command)
+		for _, file := range s.files("cur/100000[01]*") {
+			if err := os.WriteFile(file, []byte("Subject: a\n\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c = s.connect()
+		c.ok("SELECT INBOX")
+		if got := c.ok("%s", command); len(want) != 1 || !slices.Equal(got, want) {
+			t.Errorf("%s: %q, not %q", command, got, want)
+		}
 	}
 }

@@ -10,9 +10,10 @@ import (
 // surveyed is how many messages are taken at once of those that are looked at.
 const surveyed = 16
 
-// survey looks at n messages for one command: in this goroutine and, if that takes long, in as many more as help is free. Each
-// gets a function of its own from begin, which is called for some of the numbers from 0 to n-1. The first error ends all.
-func (s *session) survey(ctx context.Context, tag string, n int, slow bool, begin func() func(i int) error) error {
+// survey looks at n messages for one command: in this goroutine and, if that takes long, in as many more as help is free. From
+// begin each gets a function of its own, which is called for some of the numbers from 0 to n-1, and may use the headers that begin
+// gets. The first error ends all.
+func (s *session) survey(ctx context.Context, tag string, n int, slow bool, begin func(*headers) func(i int) error) error {
 	helpers := 0
 	if slow {
 		s.box.Cache().Refresh()
@@ -23,7 +24,9 @@ func (s *session) survey(ctx context.Context, tag string, n int, slow bool, begi
 	var once sync.Once
 	said := time.Now()
 	s.o.Crew.Do(helpers, func(helper bool) {
-		look := begin()
+		var h headers
+		defer h.done(s.box.Mailbox)
+		look := begin(&h)
 		defer next.Store(int64(n)) // who ends early ends all; else nothing is left
 		for {
 			end := int(next.Add(surveyed))
