@@ -62,6 +62,9 @@ func TestCondStore(t *testing.T) {
 		C: d UID STORE 2 (UNCHANGEDSINCE 0) FLAGS ()
 		S: * 2 FETCH (UID 2 FLAGS (\Flagged \Recent) MODSEQ (…))
 		S: d OK [MODIFIED 2] Conditional store failed.
+		C: d2 UID STORE 2 (UNCHANGEDSINCE 9000000000000000000) FLAGS ()
+		S: * 2 FETCH (UID 2 FLAGS (\Flagged \Recent) MODSEQ (…))
+		S: d2 OK [MODIFIED 2] Conditional store failed.
 		C: e STORE 2 +FLAGS.SILENT (\Flagged)
 		S: e OK Store completed.
 	`, highest, highest)

@@ -19,6 +19,7 @@ type selection struct {
 	keywords mailstore.KeywordNames
 	recent   int
 	modSeq   uint64   // of the last Sync whose changes the client was told all of
+	untold   bool     // flags changed of which a NOTIFY let it not hear: it knows no later state
 	said     uint64   // the largest mod-sequence that it was told
 	saved    imap.Set // UIDs of the last SEARCH that was to be saved (RFC 5182)
 	synced   time.Time

@@ -69,9 +69,6 @@ func (s *session) sync(ctx context.Context, mode mailstore.Mode, uid bool) bool 
 	}
 	s.syncTrouble(err)
 	s.tellGone(&changes)
-	if mode == mailstore.All {
-		b.modSeq = b.HighestModSeq()
-	}
 	s.newKeywords()
 	if changes.New > 0 {
 		s.w.Exists(uint32(changes.Exists))
@@ -83,6 +80,11 @@ func (s *session) sync(ctx context.Context, mode mailstore.Mode, uid bool) bool 
 	}
 	if !s.unasked || s.hearsOfFlags() {
 		s.tell(changes.Flags, uid)
+	} else if len(changes.Flags) > 0 {
+		b.untold = true
+	}
+	if mode == mailstore.All && !b.untold {
+		b.modSeq = b.HighestModSeq()
 	}
 	return true
 }

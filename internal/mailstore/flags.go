@@ -79,10 +79,14 @@ func (f *folder) unchangedSince(msgs []*Message, since uint64) (unchanged, modif
 	return unchanged, modified
 }
 
-// changed says whether a message with this mod-sequence has changed since. What another host gave is not to be compared to the last minute.
+// changed says whether a message with this mod-sequence may have changed since. What another host gave is not to be compared to the last
+// minute; one that nobody gave says nothing of this mailbox.
 func (f *folder) changed(modSeq, since uint64) bool {
-	if f.store.opts.Remote {
+	switch {
+	case f.store.opts.Remote:
 		return modSeq != since && modSeq > since-min(since, remoteDoubt)
+	case since > f.state.modSeq:
+		return true
 	}
 	return modSeq > since
 }
