@@ -89,11 +89,15 @@ func (st *storing) tellSilent(now []*mailstore.Message, expected func(*mailstore
 	}
 }
 
-// reply names those that another had changed. UIDs that nothing has are no error, message numbers are.
+// reply names those that another had changed. UIDs that nothing has are no error. Message numbers are in a conditional STORE (RFC 7162 §3.1.3);
+// in others, as in Dovecot, the client just hears that they are gone.
 func (st *storing) reply(done int, modified []*mailstore.Message) reply {
 	r := ok("Store completed.")
 	if done+len(modified) < len(st.msgs) && !st.cmd.UID {
 		r = expunged()
+		if st.cmd.UnchangedSince == nil {
+			r.status = imap.OK
+		}
 	}
 	if len(modified) == 0 {
 		return r
