@@ -32,7 +32,7 @@ func NewTransferDecoder(name Value) (d TransferDecoder, known bool) {
 	return d, true
 }
 
-// Decode adds the meaning of the next octets to dst, which is empty: at most two octets more than src has. The result may
+// Decode adds the meaning of the next octets to dst, which is empty: a few octets more than src has. The result may
 // also be a part of src.
 func (d *TransferDecoder) Decode(dst, src []byte) []byte {
 	switch d.encoding {
@@ -118,11 +118,17 @@ func (d *base64Decoder) flush(dst []byte) []byte {
 	return dst
 }
 
-// qpDecoder takes an equals sign that means nothing as itself.
+// qpDecoder takes an equals sign that means nothing as itself, and drops white space in front of a line end (RFC 2045 §6.7).
 type qpDecoder struct {
 	state qpState
 	digit byte
+	space [maxSpace]byte // white space that may be in front of one
+	n     int            // octets of it
+	long  bool           // it was too much, and is text
 }
+
+// maxSpace is more than an encoded line may have. Longer white space is text.
+const maxSpace = 80
 
 type qpState uint8
 
@@ -134,14 +140,15 @@ const (
 )
 
 func (d *qpDecoder) decode(dst, src []byte) []byte {
-	if d.state == qpText && bytes.IndexByte(src, '=') < 0 {
+	if d.state == qpText && d.n == 0 && !d.long && isPlain(src) {
 		return src
 	}
 	for len(src) > 0 {
 		if d.state == qpText {
 			text, rest, found := bytes.Cut(src, []byte{'='})
-			dst = append(dst, text...)
+			dst = d.text(dst, text)
 			if src = rest; found {
+				dst = d.keep(dst)
 				d.state = qpEquals
 			}
 			continue
@@ -152,6 +159,63 @@ func (d *qpDecoder) decode(dst, src []byte) []byte {
 		}
 	}
 	return dst
+}
+
+// isPlain says that src means itself, wherever a line ends.
+func isPlain(src []byte) bool {
+	if bytes.IndexByte(src, '=') >= 0 || len(src) > 0 && isSpace(src[len(src)-1]) {
+		return false
+	}
+	for rest := src; ; {
+		i := bytes.IndexByte(rest, '\n')
+		if i < 0 {
+			return true
+		}
+		if line := bytes.TrimSuffix(rest[:i], []byte{'\r'}); len(line) > 0 && isSpace(line[len(line)-1]) {
+			return false
+		}
+		rest = rest[i+1:]
+	}
+}
+
+func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' }
+
+// text adds octets that mean themselves, and keeps white space at their end back.
+func (d *qpDecoder) text(dst, text []byte) []byte {
+	for len(text) > 0 {
+		line, rest, ended := bytes.Cut(text, []byte{'\n'})
+		text = rest
+		words := bytes.TrimRight(line, " \t\r")
+		if len(words) > 0 {
+			dst = append(d.keep(dst), words...)
+		}
+		if space := line[len(words):]; d.long || d.n+len(space) > maxSpace {
+			dst = append(d.keep(dst), space...)
+			d.long = true
+		} else {
+			d.n += copy(d.space[d.n:], space)
+		}
+		if ended {
+			dst = d.endLine(dst)
+		}
+	}
+	return dst
+}
+
+// keep adds white space that turned out to be text.
+func (d *qpDecoder) keep(dst []byte) []byte {
+	dst = append(dst, d.space[:d.n]...)
+	d.n, d.long = 0, false
+	return dst
+}
+
+// endLine drops white space but for the CR of a CRLF.
+func (d *qpDecoder) endLine(dst []byte) []byte {
+	if d.n > 0 && d.space[d.n-1] == '\r' {
+		dst = append(dst, '\r')
+	}
+	d.n, d.long = 0, false
+	return append(dst, '\n')
 }
 
 // octet takes one behind an equals sign; not used, it is text again.

@@ -3,6 +3,7 @@ package mime
 import (
 	"bytes"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -17,6 +18,8 @@ func TestDecoders(t *testing.T) {
 		{"quoted-printable", "soft=  \r\nbreak =", "softbreak "},
 		{"quoted-printable", "=zz =4 =4z ==41", "=zz =4 =4z =A"},
 		{"quoted-printable", "= x", "=x"},
+		{"quoted-printable", "a  \n b\t \r\n c =\n d=20\n e  ", "a\n b\r\n c  d \n e"},
+		{"quoted-printable", "a" + strings.Repeat(" ", 100) + "\n", "a" + strings.Repeat(" ", 100) + "\n"},
 		{"8bit", "a=3D", "a=3D"},
 	} {
 		for size := 1; size <= len(c.in); size++ {
