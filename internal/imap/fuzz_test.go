@@ -45,6 +45,8 @@ func FuzzCommand(f *testing.F) {
 	f.Add("a APPEND x (\\Seen) \" 7-Feb-1994 21:52:25 -0800\" {5+}\r\nhello\r\nb NOOP\r\n", false)
 	f.Add("a STORE 1:*,7 +FLAGS.SILENT (\\Deleted $x)\r\nb LIST (SUBSCRIBED) \"\" (a %) RETURN (STATUS (UNSEEN))\r\n", true)
 	f.Add("a SELECT x (QRESYNC (1 2 3:4 (1 2)))\r\nb ID (\"a\" NIL)\r\nc FOO {3+}\r\n\r\n\r\n", true)
+	f.Add("a NOTIFY SET STATUS (selected (MessageNew (uid body.peek[1]) MessageExpunge)) (subtree (a b) (MailboxName))\r\n", true)
+	f.Add("a GETMETADATA (DEPTH 1 MAXSIZE 9) \"\" (/shared/a)\r\nb SETMETADATA a (/private/x ~{1+}\r\n\x00 /private/y NIL)\r\nc GETQUOTA \"\"\r\n", true)
 	f.Add("a AUTHENTICATE PLAIN =\r\nb ENABLE A B\r\nc CREATE x (USE (\\Sent))\r\nd UID MOVE 1 &AGE-\r\n", false)
 	f.Add("a APPEND x {2+}\r\nab (\\Seen) ~{1+}\r\n\x00 CATENATE (URL {2+}\r\n/x TEXT {1+}\r\na UTF8 (~{1+}\r\nb))\r\nb NOOP\r\n", true)
 	f.Add("a REPLACE 1 x UTF8 (~{1+}\r\na)\r\nb UID REPLACE * x {1+}\r\na {1+}\r\nb\r\n", true)

@@ -53,6 +53,7 @@ type fetching struct {
 	window    []source         // the messages that are answered next
 	sources   []fetch.Source   // the same
 	message   fetch.Message
+	headers   headers
 	seen      []*mailstore.Message // were sent, and are to get \Seen
 	uid       bool
 	gone      bool  // a message was not there any more

@@ -193,9 +193,9 @@ func FuzzThreadRoot(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, message string) {
-		root, err := threadRoot(strings.NewReader(message))
-		if err != nil || root != "" && (root[0] != '<' || root[len(root)-1] != '>' || !strings.Contains(message, root)) {
-			t.Errorf("%q, %v", root, err)
+		root := threadRoot([]byte(message))
+		if root != "" && (root[0] != '<' || root[len(root)-1] != '>' || !strings.Contains(message, root)) {
+			t.Errorf("%q", root)
 		}
 	})
 }

@@ -18,6 +18,7 @@ import (
 
 const (
 	sizeFile = "maildirsize"
+	sizeTmp  = "postrider.maildirsize.tmp"
 	maxFile  = 5120             // octets; a longer file is summed up
 	trusted  = 15 * time.Minute // how long a sum that is over the limit is believed
 	maxSum   = 1 << 50          // octets or messages; more is nobody's mail, and a file of such lines does not overflow
@@ -200,7 +201,8 @@ func limitLine(limit Amount) string {
 
 // write replaces the file. It is not synced: what a power cut takes is counted again.
 func (r *Root) write(s *sizes) error {
-	f, err := os.CreateTemp(r.dir, sizeFile+".*")
+	os.Remove(filepath.Join(r.dir, sizeTmp)) // of one who died; only we write it, under the lock
+	f, err := os.OpenFile(filepath.Join(r.dir, sizeTmp), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}

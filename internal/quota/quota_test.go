@@ -68,7 +68,7 @@ func TestCount(t *testing.T) {
 	if got := file(t, dir); got != "5000S\n687 9\n" {
 		t.Errorf("maildirsize: %q", got)
 	}
-	if left, _ := filepath.Glob(dir + "/maildirsize.*"); len(left) > 0 {
+	if left, _ := filepath.Glob(dir + "/*.tmp"); len(left) > 0 {
 		t.Errorf("left: %q", left)
 	}
 }
