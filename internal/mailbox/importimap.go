@@ -155,8 +155,9 @@ type copying struct {
 	ctx  context.Context
 	from *server
 	*intake
-	bar    *progress
-	missed int // messages that were asked for and did not come
+	validity uint32 // UIDVALIDITY there
+	bar      *progress
+	missed   int // messages that were asked for and did not come
 }
 
 // copyFolder copies what is new in a folder, and says how many messages came.
@@ -179,7 +180,10 @@ func copyFolder(ctx context.Context, c *command, from *server, store *mailstore.
 			if err != nil {
 				return localError{err}
 			}
-			f = &copying{ctx: ctx, from: from, intake: in, bar: bar}
+			f = &copying{ctx: ctx, from: from, intake: in, validity: selected.UIDValidity, bar: bar}
+		}
+		if selected.UIDValidity != f.validity { // it was replaced while the connection was lost
+			return localError{fmt.Errorf("%s %w", folder.name, errOtherSource)}
 		}
 		defer f.drop()
 		return f.copyNew(client, selected)
