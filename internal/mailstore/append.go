@@ -40,7 +40,7 @@ type Append struct {
 // NewMessage is a message on its way into a folder, in tmp until Commit.
 type NewMessage struct {
 	folder   *folder
-	file     *os.File
+	file     *os.File // nil once it is put aside, and when it is durable
 	tmp      string
 	flags    Flags
 	keywords []string
@@ -68,6 +68,11 @@ func (a *Append) Create(flags Flags, keywords []string, date time.Time) (*NewMes
 	}
 	if date.IsZero() {
 		date = time.Now()
+	}
+	if n := len(a.drafts); n > 0 {
+		if err := a.drafts[n-1].putAside(); err != nil {
+			return nil, fmt.Errorf("append: %w", diskError(err))
+		}
 	}
 	m := &NewMessage{folder: a.folder, flags: flags, keywords: keywords, date: date, base: uniqueName()}
 	m.tmp = a.folder.path("tmp/" + m.base)
@@ -108,8 +113,8 @@ func (m *NewMessage) store(b []byte) {
 	}
 }
 
-// finish makes the file durable under its name in tmp.
-func (m *NewMessage) finish() error {
+// seal writes what was kept back of the octets.
+func (m *NewMessage) seal() error {
 	if rest := m.line.End(nil); len(rest) > 0 && m.err == nil {
 		m.store(rest)
 	}
@@ -117,14 +122,35 @@ func (m *NewMessage) finish() error {
 		return m.err
 	}
 	t := unix.NsecToTimeval(m.date.UnixNano())
-	if err := unix.Futimes(int(m.file.Fd()), []unix.Timeval{t, t}); err != nil {
-		return os.NewSyscallError("utimes", err)
+	return os.NewSyscallError("utimes", unix.Futimes(int(m.file.Fd()), []unix.Timeval{t, t}))
+}
+
+// putAside closes the file until finish: a thousand messages are not to need as many open files.
+func (m *NewMessage) putAside() error {
+	err := m.seal()
+	if errClose := m.file.Close(); err == nil {
+		err = errClose
 	}
-	if err := m.file.Sync(); err != nil {
-		return err
+	m.file = nil
+	return err
+}
+
+// finish makes the file durable under its name in tmp.
+func (m *NewMessage) finish() (err error) {
+	if m.file == nil {
+		m.file, err = os.Open(m.tmp)
+	} else {
+		err = m.seal()
 	}
-	m.base += m.line.Sizes()
-	return nil
+	if err == nil {
+		err = m.file.Sync()
+	}
+	if err == nil {
+		m.base += m.line.Sizes()
+	}
+	m.file.Close()
+	m.file = nil
+	return err
 }
 
 // Commit puts all messages into the folder, or none, and returns their UIDs. When it returns without an error they survive
@@ -166,7 +192,9 @@ func (a *Append) place(ctx context.Context, lock *folderLock) (names []string, e
 // Close gives up what was not committed.
 func (a *Append) Close() {
 	for _, m := range a.drafts {
-		m.file.Close()
+		if m.file != nil {
+			m.file.Close()
+		}
 		if m.tmp != "" {
 			os.Remove(m.tmp) // if it stays, cleaning tmp takes it
 		}
@@ -201,7 +229,6 @@ func (f *folder) insert(ctx context.Context, place func(*folderLock) ([]string, 
 	names, err := place(lock)
 	if err == nil {
 		fault.Point("mailstore.append-renamed")
-		err = syncDir(f.path("cur"))
 	}
 	bases := make([]string, len(names))
 	for i, name := range names {
@@ -210,6 +237,9 @@ func (f *folder) insert(ctx context.Context, place func(*folderLock) ([]string, 
 	var records []record
 	if err == nil {
 		records, err = f.record(lock, bases, func() []record { return recordsOf(f.state.messages) })
+	}
+	if err == nil { // where the list's sync has committed the journal, the renames are in it
+		err = syncDir(f.path("cur"))
 	}
 	if err != nil {
 		f.takeBack(names)

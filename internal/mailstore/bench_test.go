@@ -3,7 +3,9 @@ package mailstore
 import (
 	"fmt"
 	"os"
+	"strings"
 	"testing"
+	"time"
 )
 
 func benchStore(b *testing.B, n int) *Store {
@@ -57,5 +59,28 @@ func BenchmarkSync(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkAppend is what a message of 8 KiB costs, on the filesystem of TMPDIR.
+func BenchmarkAppend(b *testing.B) {
+	s := newStore(b, Options{})
+	text := []byte(strings.Repeat("a line of a message of some length\r\n", 228))
+	for b.Loop() {
+		a, err := s.Append("INBOX")
+		if err != nil {
+			b.Fatal(err)
+		}
+		m, err := a.Create(0, nil, time.Time{})
+		if err == nil {
+			_, err = m.Write(text)
+		}
+		if err == nil {
+			_, _, err = a.Commit(b.Context())
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+		a.Close()
 	}
 }
