@@ -1,6 +1,6 @@
-// Package imap is the wire of an IMAP server (RFC 3501, and of RFC 9051 what is cheap): commands come in as typed values,
-// responses go out in large writes. It knows no mailbox and keeps no session but for the state that says which commands are
-// legal.
+// Package imap is the wire of an IMAP server (RFC 3501, 9051): commands come in as typed values, responses go out in large
+// writes. It knows no mailbox and keeps no session but for the state that says which commands are legal, and in which form
+// names and message numbers go.
 //
 // The peer is hostile. Arguments are lexed as they arrive; a line, a literal, a list and a tree each have a bound; sets stay
 // ranges; the message of an APPEND is never held in memory. Whatever was wrong with a command, the stream afterwards stands at

@@ -57,8 +57,8 @@ func (s *session) enableOne(name string) bool {
 	return true
 }
 
-// enableCondStore is what any command does that has to do with mod-sequences (RFC 7162 §3.1). Who did not ask for them when the mailbox
-// was selected hears now where it stands.
+// enableCondStore is what any command does that has to do with mod-sequences (RFC 7162 §3.1). Who did not ask for them when the
+// mailbox was selected hears now where it stands.
 func (s *session) enableCondStore() {
 	if s.on.condStore {
 		return

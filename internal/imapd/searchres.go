@@ -28,21 +28,22 @@ func (b *selection) save(r *imap.SearchResult) {
 
 // named is what of a result MIN, MAX and PARTIAL are about; all where another option is given, or none.
 func named(r *imap.SearchResult) imap.Set {
-	if r.Return&(imap.ReturnMin|imap.ReturnMax|imap.ReturnPartial) == 0 || r.Return&(imap.ReturnAll|imap.ReturnCount) != 0 || len(r.Found) == 0 {
+	const some, all = imap.ReturnMin | imap.ReturnMax | imap.ReturnPartial, imap.ReturnAll | imap.ReturnCount
+	if r.Return&some == 0 || r.Return&all != 0 || len(r.Found) == 0 {
 		return r.Found
 	}
-	var some imap.Set
+	var list imap.Set
 	if r.Return&imap.ReturnMin != 0 {
-		some = append(some, imap.Range{Start: r.Found[0].Start, Stop: r.Found[0].Start})
+		list = append(list, imap.Range{Start: r.Found[0].Start, Stop: r.Found[0].Start})
 	}
 	if r.Return&imap.ReturnMax != 0 {
 		last := r.Found[len(r.Found)-1].Stop
-		some = append(some, imap.Range{Start: last, Stop: last})
+		list = append(list, imap.Range{Start: last, Stop: last})
 	}
 	if r.Return&imap.ReturnPartial != 0 {
-		some = append(some, r.Found.Slice(r.Partial)...)
+		list = append(list, r.Found.Slice(r.Partial)...)
 	}
-	return some.Resolve(0)
+	return list.Resolve(0)
 }
 
 // replaceSaved puts the saved result in the place of the "$" of a command; that of a SEARCH is replaced later.
