@@ -66,10 +66,41 @@ func TestProcesses(t *testing.T) {
 		}
 	})
 	foreign.Go(func() { markSeen(s.root, stop) })
+	for _, folder := range []string{Inbox, "A"} {
+		foreign.Go(func() { comeAndGo(t, s, folder, stop) })
+	}
 	working.Wait()
 	close(stop)
 	foreign.Wait()
 	compareReports(t, s, reports, deliveries)
+}
+
+// comeAndGo is a client that comes again and again, to two processes in turn and to new ones, while others work.
+func comeAndGo(t *testing.T, s *Store, folder string, stop <-chan struct{}) {
+	var c client
+	stores := []*Store{s, anotherProcess(s)}
+	for i := 0; ; i++ {
+		select {
+		case <-stop:
+			return
+		default:
+		}
+		at := anotherProcess(s)
+		if i%3 < 2 {
+			at = stores[i%3]
+		}
+		b, err := at.Open(t.Context(), folder, i%2 == 0)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		err = c.visit(b)
+		b.Close()
+		if err != nil {
+			t.Error(folder, i, err)
+			return
+		}
+	}
 }
 
 // markSeen renames what was delivered, as mutt does.

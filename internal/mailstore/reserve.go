@@ -18,8 +18,8 @@ import (
 
 const modSeqFile = "postrider.modseq"
 
-// reserveStep is how far ahead mod-sequences are reserved: one write for each user and day.
-const reserveStep = 86_400_000_000
+// reserveStep is how far ahead mod-sequences, which are µs, are reserved: one write for each user and hour in which something changes.
+const reserveStep = 3_600_000_000
 
 // reserve is a number, durable in the Maildir's root, that is not less than any mod-sequence that was given in the store. Indexes can be
 // lost, and the clock of a host can be set back: what is then numbered anew begins above it.

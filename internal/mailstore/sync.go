@@ -83,12 +83,13 @@ func (f *folder) clean(move bool) bool {
 
 // agree takes what others told of an unchanged folder.
 func (f *folder) agree() {
-	if f.state.keywords != f.keywords && f.state.letters == f.keywords.sums() {
+	letters := f.keywords.sums()
+	if f.state.keywords != f.keywords && f.state.letters == letters {
 		s := *f.state
 		s.keywords = f.keywords // the index has sums only
 		f.state = &s
 	}
-	if f.state.keywords != f.keywords || f.index.grown() {
+	if f.state.letters != letters || f.index.grown() {
 		f.publish(difference{})
 	}
 }
