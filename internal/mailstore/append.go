@@ -239,7 +239,7 @@ func (f *folder) insert(ctx context.Context, place func(*folderLock) ([]string, 
 		records, err = f.record(lock, bases, func() []record { return recordsOf(f.state.messages) })
 	}
 	if err == nil { // where the list's sync has committed the journal, the renames are in it
-		err = syncDir(f.path("cur"))
+		err = f.syncDirs(records)
 	}
 	if err != nil {
 		f.takeBack(names)
@@ -253,6 +253,20 @@ func (f *folder) insert(ctx context.Context, place func(*folderLock) ([]string, 
 	f.noteCur(before, errStat)
 	f.publish(d)
 	return f.list.validity, uids, nil
+}
+
+// syncDirs makes names in cur durable, and with the first message the folder.
+func (f *folder) syncDirs(records []record) error {
+	err := syncDir(f.path("cur"))
+	if len(records) == 0 || records[0].uid > 1 {
+		return err
+	}
+	for _, dir := range []string{f.dir, f.store.root} {
+		if err == nil {
+			err = syncDir(dir)
+		}
+	}
+	return err
 }
 
 // takeBack removes what was put into cur and got no UID.

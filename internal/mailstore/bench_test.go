@@ -111,13 +111,14 @@ func benchStoreFlags(b *testing.B, box *Mailbox, msgs []*Message, op FlagOp, fla
 // BenchmarkFolders measures a thousand of them.
 func BenchmarkFolders(b *testing.B) {
 	const folders = 1000
-	var s *Store
 	b.Run("create", func(b *testing.B) {
 		for b.Loop() {
-			s = newStore(b, Options{})
+			s := newStore(b, Options{})
 			each(b, folders, func(name string) error { return s.Create(context.Background(), name) })
 		}
 	})
+	s := newStore(b, Options{})
+	each(b, folders, func(name string) error { return s.Create(context.Background(), name) })
 	b.Run("subscribe", func(b *testing.B) {
 		for b.Loop() {
 			os.Remove(s.root + "/" + subscriptionsFile)

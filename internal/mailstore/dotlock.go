@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -138,8 +137,9 @@ func (l *dotlock) release() {
 	l.file.Close()
 }
 
-// replace gives target other contents, durable: write fills tmp, which then takes its place. The mtime grows, so that a reader that
-// compares times sees it. It returns what target is now. The lock is still held.
+// replace gives target other contents: write fills tmp, which is synced and then takes its place. After a power cut it has the old contents
+// or the new, the new for certain when its directory was synced. The mtime grows, so that a reader that compares times sees it. It
+// returns what target is now. The lock is still held.
 func (l *dotlock) replace(tmp, target, point string, write func(*os.File) error) (id fileID, err error) {
 	os.Remove(tmp) // of one who died; O_EXCL then takes nothing else that stands there
 	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
@@ -158,7 +158,7 @@ func (l *dotlock) replace(tmp, target, point string, write func(*os.File) error)
 	if err := growTime(f, target); err != nil {
 		return fileID{}, err
 	}
-	if err := f.Sync(); err != nil {
+	if err := fdatasync(f); err != nil {
 		return fileID{}, err
 	}
 	fault.Point(point)
@@ -168,10 +168,7 @@ func (l *dotlock) replace(tmp, target, point string, write func(*os.File) error)
 	if err := os.Rename(tmp, target); err != nil {
 		return fileID{}, err
 	}
-	if id, err = openID(f); err != nil {
-		return fileID{}, err
-	}
-	return id, syncDir(filepath.Dir(target))
+	return openID(f)
 }
 
 // finish gives target other contents and ends the lock.

@@ -1,6 +1,7 @@
 package mailstore
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -116,13 +117,13 @@ func (s *Store) Create(ctx context.Context, name string) error {
 	if exists {
 		return fmt.Errorf("create %s: %w", name, ErrExists)
 	}
-	if err := s.create(ctx, name, dir); err != nil {
+	if err := s.create(dir); err != nil {
 		return fmt.Errorf("create %s: %w", name, diskError(err))
 	}
 	return nil
 }
 
-func (s *Store) create(ctx context.Context, name, dir string) error {
+func (s *Store) create(dir string) error {
 	err := os.Mkdir(dir, 0o700)
 	if errors.Is(err, fs.ErrExist) {
 		return ErrExists
@@ -130,7 +131,7 @@ func (s *Store) create(ctx context.Context, name, dir string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.fill(ctx, name, dir); err != nil {
+	if err := s.fill(dir); err != nil {
 		if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, ErrNoSpace) {
 			s.trash(dir) // what there is of it has no use
 		}
@@ -139,23 +140,45 @@ func (s *Store) create(ctx context.Context, name, dir string) error {
 	return nil
 }
 
-// fill makes what belongs into a new folder, durable, with a UIDVALIDITY.
-func (s *Store) fill(ctx context.Context, name, dir string) error {
+// fill makes what belongs into a new folder, with a UIDVALIDITY. Nothing is synced: an empty folder may be lost with the power, and the
+// first message that comes into it makes it durable (see insert).
+func (s *Store) fill(dir string) error {
 	f, err := os.OpenFile(dir+"/maildirfolder", os.O_WRONLY|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
 	}
 	f.Close()
-	if err := makeMaildir(dir); err != nil {
-		return err
-	}
-	if err := syncDir(s.root); err != nil {
+	if _, err := makeDirs(dir); err != nil {
 		return err
 	}
 	fault.Point("mailstore.folder-made")
-	b, err := s.Open(ctx, name, true)
-	if b != nil {
-		b.Close()
+	validity, err := s.nextValidity(0)
+	if err != nil {
+		return err
+	}
+	fault.Point("mailstore.validity-taken")
+	return firstList(dir, newUidlist(validity))
+}
+
+// firstList gives a folder its uidlist, if nobody was quicker.
+func firstList(dir string, list *uidlist) error {
+	tmp := dir + "/tmp/" + uniqueName()
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	err = list.write(bufio.NewWriterSize(f, 512), nil)
+	if errClose := f.Close(); err == nil {
+		err = errClose
+	}
+	if err == nil {
+		err = unix.Renameat2(unix.AT_FDCWD, tmp, unix.AT_FDCWD, dir+"/"+uidlistFile, unix.RENAME_NOREPLACE)
+	}
+	if err != nil {
+		os.Remove(tmp)
+	}
+	if errors.Is(err, fs.ErrExist) {
+		return nil
 	}
 	return err
 }

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -55,7 +56,8 @@ type Store struct {
 	folders map[string]*folder // those that are open, and the last that were, by directory
 	uses    uint64
 
-	modSeqs reserve
+	modSeqs  reserve
+	validity atomic.Uint32 // the last UIDVALIDITY that was taken here
 }
 
 // defaultLockTimeout is Dovecot's: it outlasts a stale lock.
@@ -81,20 +83,24 @@ func newStoreAt(root string, opts Options) *Store {
 	return &Store{root: root, opts: opts, folders: make(map[string]*folder), modSeqs: reserve{path: filepath.Join(root, modSeqFile)}}
 }
 
-// makeMaildir makes what is missing of a Maildir in dir.
+// makeMaildir makes what is missing of a Maildir in dir, durable.
 func makeMaildir(dir string) error {
-	made := false
+	made, err := makeDirs(dir)
+	if err == nil && made {
+		err = syncDir(dir)
+	}
+	return err
+}
+
+func makeDirs(dir string) (made bool, err error) {
 	for _, sub := range []string{"tmp", "new", "cur"} {
 		err := os.Mkdir(filepath.Join(dir, sub), 0o700)
 		if err != nil && !errors.Is(err, fs.ErrExist) {
-			return err
+			return made, err
 		}
 		made = made || err == nil
 	}
-	if made {
-		return syncDir(dir)
-	}
-	return nil
+	return made, nil
 }
 
 // diskError marks the errors for which a session has an answer of its own.

@@ -107,6 +107,9 @@ func (u *uidfile) rewrite(dir string, lines []record, lock *dotlock) error {
 	id, err := lock.replace(dir+"/"+uidlistTmp, dir+"/"+uidlistFile, "mailstore.uidlist-written", func(f *os.File) error {
 		return u.write(bufio.NewWriterSize(f, maxLine), lines)
 	})
+	if err == nil {
+		err = syncDir(dir)
+	}
 	if err != nil {
 		return err
 	}

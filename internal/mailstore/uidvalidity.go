@@ -23,10 +23,14 @@ const maxValidityTries = 100
 // the number ours.
 func (s *Store) nextValidity(above uint32) (uint32, error) {
 	path := filepath.Join(s.root, validityFile)
-	for range maxValidityTries {
-		last, marks, err := s.lastValidity(path)
-		if err != nil {
-			return 0, fmt.Errorf("take a UIDVALIDITY: %w", err)
+	for tries := range maxValidityTries {
+		last := s.validity.Load() // if its mark is still there, nobody has taken another
+		marks := []string{markOf(path, last)}
+		if tries > 0 || last == 0 {
+			var err error
+			if last, marks, err = s.lastValidity(path); err != nil {
+				return 0, fmt.Errorf("take a UIDVALIDITY: %w", err)
+			}
 		}
 		next := max(uint64(max(last, above))+1, uint64(time.Now().Unix()))
 		if next > math.MaxUint32 {
@@ -37,6 +41,7 @@ func (s *Store) nextValidity(above uint32) (uint32, error) {
 			return 0, fmt.Errorf("take a UIDVALIDITY: %w", diskError(err))
 		}
 		if taken {
+			s.validity.Store(uint32(next))
 			return uint32(next), writeValidity(path, uint32(next))
 		}
 	}
@@ -66,9 +71,12 @@ func (s *Store) lastValidity(path string) (last uint32, marks []string, err erro
 	return last, marks, err
 }
 
+// markOf is the file whose name says that a number is taken.
+func markOf(path string, n uint32) string { return fmt.Sprintf("%s.%08x", path, n) }
+
 // takeValidity renames a mark to the next number, or makes the first.
 func takeValidity(path string, marks []string, next uint32) (taken bool, err error) {
-	mark := fmt.Sprintf("%s.%08x", path, next)
+	mark := markOf(path, next)
 	if len(marks) == 0 {
 		f, err := os.OpenFile(mark, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o444)
 		if errors.Is(err, fs.ErrExist) {
