@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"postrider/internal/mutf7"
 )
 
 const (
@@ -50,7 +52,7 @@ func parseSubscriptions(r io.Reader) (names []string, err error) {
 			}
 			line = strings.Join(parts, Separator)
 		}
-		if name, err := DecodeName(line); err == nil {
+		if name, ok := mutf7.Decode(line); ok {
 			line = name
 		}
 		if !seen[line] {
@@ -65,7 +67,7 @@ func formatSubscriptions(names []string) string {
 	var b strings.Builder
 	b.WriteString(subscriptionsVersion + "\n\n")
 	for _, name := range names {
-		parts := strings.Split(EncodeName(name), Separator)
+		parts := strings.Split(mutf7.Encode(name), Separator)
 		for i, p := range parts {
 			parts[i] = tabEscapes.Replace(p)
 		}

@@ -28,7 +28,7 @@ var storePoints = []struct {
 }{
 	{"mailstore.append-written", 40}, {"mailstore.append-renamed", 70}, {"mailstore.uidlist-append", 70}, {"mailstore.uidlist-written", 30},
 	{"mailstore.moved", 10}, {"mailstore.folder-made", 30}, {"mailstore.validity-taken", 30}, {"mailstore.child-renamed", 30}, {"mailstore.trashed", 10},
-	{"mailstore.lock-made", 70}, {"mailstore.file-written", 20}, {atAnyTime, 1},
+	{"mailstore.index-appended", 70}, {"mailstore.index-written", 70}, {"mailstore.index-rewritten", 10}, {"mailstore.lock-made", 70}, {"mailstore.file-written", 20}, {atAnyTime, 1},
 }
 
 // atAnyTime is no step: the child is killed somewhere in its work.
