@@ -31,6 +31,7 @@ type Config struct {
 	Resolver           string   `toml:"resolver"`            // DNS server, address:port; "" = the system's
 	LogFormat          string   `toml:"log_format"`          // text (default), syslog (text with time and host), json
 	AllowRemoteSpool   bool     `toml:"allow_remote_spool"`  // spool on NFS or FUSE, whose renames and locks are unproven
+	MailstoreID        string   `toml:"mailstore_id"`        // what mail_root says it is in .mailstore-id, if it is a mount; "" = it need not
 	RemoteMail         bool     `toml:"remote_mail"`         // mailboxes on NFS or the like, where other hosts write too: sessions poll
 
 	Tables       Tables       `toml:"tables"`

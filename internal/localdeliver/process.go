@@ -72,7 +72,7 @@ func (m *Manager) startProcess(key laneKey) (*process, error) {
 		hello.Delimiter = c.RecipientDelimiter[:1]
 	}
 	if key.root == filepath.Clean(c.MailRoot) {
-		hello.Mailboxes = key.root
+		hello.Mailboxes, hello.Mount = key.root, c.MailstoreID
 	}
 	if err := p.out.Hello(hello); err != nil { // it waits in the buffer for the first batch
 		p.Kill()

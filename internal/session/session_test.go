@@ -17,6 +17,7 @@ import (
 
 	"postrider/internal/auth"
 	"postrider/internal/logline"
+	"postrider/internal/maildir"
 	"postrider/internal/session/handover"
 	"postrider/internal/sockettest"
 )
@@ -111,7 +112,11 @@ func free([]string) error { return nil }
 
 func (r *rig) hello(size int64) {
 	r.t.Helper()
-	h := handover.Hello{MessageSize: size, Roots: []string{r.root}}
+	r.greet(handover.Hello{MessageSize: size, Roots: []string{r.root}})
+}
+
+func (r *rig) greet(h handover.Hello) {
+	r.t.Helper()
 	if err := r.authd.WriteLine(h.Line(), nil); err != nil {
 		r.t.Fatal(err)
 	}
@@ -272,6 +277,25 @@ func TestFirstUse(t *testing.T) {
 	s.Service = "smtp"
 	if _, _, answer := r.openAt(s); answer.Verb != auth.Later {
 		t.Errorf("unknown service: %+v", answer)
+	}
+}
+
+// TestMount: below a root that is not the mount that it should be, nothing is made.
+func TestMount(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, free)
+	r.greet(handover.Hello{MessageSize: 1, Roots: []string{r.root}, Mount: "mail1"})
+	if _, _, answer := r.open("alice"); answer.Verb != auth.Later {
+		t.Errorf("not mounted: %+v", answer)
+	}
+	if found, _ := filepath.Glob(r.root + "/*"); len(found) != 0 {
+		t.Error("made:", found)
+	}
+	if err := os.WriteFile(filepath.Join(r.root, maildir.MountFile), []byte("mail1\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, answer := r.open("alice"); answer.Verb != auth.OK {
+		t.Errorf("mounted: %+v", answer)
 	}
 }
 

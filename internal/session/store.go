@@ -62,6 +62,9 @@ func (s *stores) give(path string, sh *shared) {
 // openStore opens a Maildir. A user to whom no mail has come yet has none: it is made, and for homes below root the home, too.
 func (s *stores) openStore(r *Request, root string) (*mailstore.Store, error) {
 	o := mailstore.Options{Remote: r.Settings.Remote, Watcher: s.watcher, Boot: s.boot, Quota: quota.New(r.Maildir, r.Quota)}
+	if err := maildir.CheckMount(root, r.Settings.Mount); err != nil {
+		return nil, err
+	}
 	store, err := mailstore.Open(r.Maildir, o)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return store, err

@@ -111,6 +111,9 @@ func (s *Settings) hello(k key) handover.Hello {
 	c := s.Config
 	h := handover.Hello{Roots: []string{k.root}, Log: c.LogFormat, Remote: c.RemoteMail, MessageSize: int64(c.MessageSize),
 		IMAPIdle: c.IMAPD.IdleTimeout.D(), POP3Idle: c.POP3D.IdleTimeout.D()}
+	if k.root == filepath.Clean(c.MailRoot) {
+		h.Mount = c.MailstoreID
+	}
 	if k.extra != "" {
 		h.Roots = append(h.Roots, k.extra)
 	}

@@ -33,7 +33,7 @@ func someResult() *Result {
 }
 
 func someHello() Hello {
-	return Hello{Version: Version, Roots: []string{"/home/bob", "/srv"}, MaxForwards: 100, Origin: "example.org", Delimiter: "+", Mailboxes: "/var/vmail", BounceFull: true}
+	return Hello{Version: Version, Roots: []string{"/home/bob", "/srv"}, MaxForwards: 100, Origin: "example.org", Delimiter: "+", Mailboxes: "/var/vmail", Mount: "mail1", BounceFull: true}
 }
 
 func TestRoundTrip(t *testing.T) {

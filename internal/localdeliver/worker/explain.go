@@ -17,6 +17,8 @@ import (
 // pass.
 func explain(err error) *reply.Reply {
 	switch {
+	case errors.Is(err, maildir.ErrNotMounted):
+		return reply.New(451, 3, 5, "mailboxes are not there").With(err)
 	case errors.Is(err, unix.EDQUOT):
 		return reply.New(452, 2, 2, "mailbox full").With(err)
 	case errors.Is(err, unix.ENOSPC):

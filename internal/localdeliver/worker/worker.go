@@ -171,6 +171,10 @@ func (w *Worker) open(d *delivery, b *maildir.Batch) {
 	place := maildir.Place{Root: d.Home, Path: d.Maildir}
 	if root := w.hello.Mailboxes; root != "" && below(d.Home, root) {
 		place.Root = root
+		if err := maildir.CheckMount(root, w.hello.Mount); err != nil {
+			d.fail(explain(err))
+			return
+		}
 	}
 	m, err := b.Create(place, d.Unique, d.Again)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"postrider/internal/address"
 	"postrider/internal/cache"
 	"postrider/internal/localdeliver/job"
+	"postrider/internal/maildir"
 	"postrider/internal/quota"
 )
 
@@ -104,6 +105,26 @@ func TestDelivery(t *testing.T) {
 	}
 	if all, err := os.ReadDir(filepath.Join(home, "Maildir/new")); err != nil || len(all) != 2 {
 		t.Errorf("%d files, %v", len(all), err)
+	}
+}
+
+// TestMount: below a root that is not the mount that it should be, nothing is made.
+func TestMount(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	m := start(t, job.Hello{Mailboxes: root, Mount: "mail1"})
+	home := root + "/example.org/alice"
+	if r := m.send(text, jobFor(home))[0]; r.Kind != job.Deferred || !strings.Contains(r.Reply.Text, "mailboxes are not there") {
+		t.Errorf("not mounted: %+v", r)
+	}
+	if _, err := os.Lstat(filepath.Dir(home)); err == nil {
+		t.Error("something was made")
+	}
+	if err := os.WriteFile(filepath.Join(root, maildir.MountFile), []byte("mail1\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if r := m.send(text, jobFor(home))[0]; r.Kind != job.Delivered {
+		t.Errorf("mounted: %+v", r)
 	}
 }
 

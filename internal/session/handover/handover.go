@@ -30,6 +30,7 @@ type Hello struct {
 	Roots       []string // directories of the mail; homes below the first that are missing are made
 	Log         string   // log_format
 	Remote      bool     // mail lies on a filesystem where other hosts write, too
+	Mount       string   // what the first root says it is, if the mail lies on a mount; "" = it need not
 	MessageSize int64    // octets that APPEND may bring
 	IMAPIdle    time.Duration
 	POP3Idle    time.Duration
@@ -50,6 +51,9 @@ func (h Hello) Line() auth.Line {
 	if h.Remote {
 		l = l.With("remote", "1")
 	}
+	if h.Mount != "" {
+		l = l.With("mount", h.Mount)
+	}
 	for _, root := range h.Roots {
 		l = l.With("root", root)
 	}
@@ -65,7 +69,7 @@ func seconds(d time.Duration) string { return strconv.FormatInt(int64(d/time.Sec
 func ParseHello(l auth.Line) (Hello, error) {
 	r := reader{line: l, verb: auth.Hello}
 	h := Hello{
-		Log: r.optional("log"), Remote: r.optional("remote") != "", MessageSize: r.number("size"),
+		Log: r.optional("log"), Remote: r.optional("remote") != "", Mount: r.optional("mount"), MessageSize: r.number("size"),
 		IMAPIdle: time.Duration(r.number("imapidle")) * time.Second, POP3Idle: time.Duration(r.number("popidle")) * time.Second,
 	}
 	if v := r.text("version"); v != Version {

@@ -23,7 +23,7 @@ func TestHello(t *testing.T) {
 	t.Parallel()
 	for _, want := range []Hello{
 		{Roots: []string{"/"}},
-		{Roots: []string{"/srv/mail", "/var/a b"}, Log: "json", Remote: true, MessageSize: 1 << 40, IMAPIdle: 30 * time.Minute,
+		{Roots: []string{"/srv/mail", "/var/a b"}, Log: "json", Remote: true, Mount: "mail 1", MessageSize: 1 << 40, IMAPIdle: 30 * time.Minute,
 			POP3Idle: time.Second, Folders: []Folder{{"Sent", "Sent: Items+=é"}, {"Trash", "Trash"}}},
 	} {
 		if got, err := ParseHello(reread(t, want.Line())); err != nil || !reflect.DeepEqual(got, want) {
