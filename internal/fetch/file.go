@@ -71,6 +71,14 @@ func (f *file) ReadAt(b []byte, off int64) (n int, err error) {
 	return n, err
 }
 
+// Held is mime.Held.
+func (f *file) Held(off, n int64) []byte {
+	if off < 0 || n <= 0 || off > int64(len(f.head)) || n > int64(len(f.head))-off {
+		return nil
+	}
+	return f.head[off:][:n]
+}
+
 func (f *file) close() {
 	if f.rest != nil {
 		f.rest.Close()

@@ -55,8 +55,10 @@ type Reader struct {
 	skip    int64  // octets of the content before those that are wanted
 	left    int64  // octets of it that are still wanted
 	rest    []byte // of the file, to be converted
-	meter          // before rest, the CR that may have been added to it included
-	mark    Mark   // a start of a line before that; of an unfiltered content
+	text    []byte // what follows, if all is in memory
+	memory  bool
+	meter        // before rest, the CR that may have been added to it included
+	mark    Mark // a start of a line before that; of an unfiltered content
 
 	start  bool // what lines gives next starts a line of the header
 	wanted bool // the line before it is wanted
@@ -93,6 +95,12 @@ func (r *Reader) Open(file io.ReaderAt, root *Part, s Section) (Content, error) 
 	}
 }
 
+// Held is a file of which a part is in memory: that is read without being copied first.
+type Held interface {
+	// Held gives n octets at off, nil if they are not in memory.
+	Held(off, n int64) []byte
+}
+
 // Reset makes c what is read next.
 func (r *Reader) Reset(c Content) {
 	start := c.place.Start
@@ -105,7 +113,14 @@ func (r *Reader) Reset(c Content) {
 	}
 	*r = Reader{lines: r.lines, tail: r.tail, content: c, skip: skip, left: c.Size, meter: meter{at: start}, mark: start,
 		start: true, wanted: c.section.Text == HeaderFieldsNot}
-	r.file = *io.NewSectionReader(c.file, start.Off, c.place.End.Off-start.Off)
+	length := c.place.End.Off - start.Off
+	if held, ok := c.file.(Held); ok && !c.filtered() && !c.asIs() {
+		if r.text = held.Held(start.Off, length); r.text != nil {
+			r.memory = true
+			return
+		}
+	}
+	r.file = *io.NewSectionReader(c.file, start.Off, length)
 	r.lines.Reset(&r.file)
 }
 
@@ -206,6 +221,12 @@ func (r *Reader) convert(b []byte) (n int) {
 func (r *Reader) fill() error {
 	if r.content.filtered() {
 		return r.fillFields()
+	}
+	if r.memory {
+		if r.rest, r.text = r.text, nil; len(r.rest) == 0 {
+			return io.EOF
+		}
+		return nil
 	}
 	if _, err := r.lines.Peek(1); err != nil {
 		return err
