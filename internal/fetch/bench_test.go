@@ -5,9 +5,12 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
+	"postrider/internal/cache"
+	"postrider/internal/crew"
 	"postrider/internal/imap"
 )
 
@@ -71,6 +74,29 @@ func BenchmarkAnswer(b *testing.B) {
 					b.Fatal(err)
 				}
 				n++
+			}
+		})
+	}
+}
+
+// BenchmarkHeaders is what a new client asks for, of 10,000 messages: with nothing in the cache, and with all.
+func BenchmarkHeaders(b *testing.B) {
+	texts := make([]string, 10_000)
+	for i := range texts {
+		texts[i] = benchMail(8 << 10)
+	}
+	dir, list := store(b, texts...)
+	const items = "(UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE BODY.PEEK[HEADER.FIELDS (From To Subject Date)])"
+	for _, warm := range []bool{false, true} {
+		b.Run(fmt.Sprintf("Warm=%v", warm), func(b *testing.B) {
+			for b.Loop() {
+				if !warm {
+					os.Remove(filepath.Join(dir, cache.FileName))
+				}
+				f := &Fetcher{Cache: cache.Open(dir), Crew: crew.New(runtime.GOMAXPROCS(0))}
+				f.Cache.Refresh()
+				all(b, f, list, items)
+				f.Cache.Close()
 			}
 		})
 	}
