@@ -53,6 +53,7 @@ func BenchmarkFolder(b *testing.B) {
 				benchOpen(b, newStoreAt(s.root, s.opts), n)
 			}
 		})
+		benchOpen(b, s, n)
 		run("open-kept", func(b *testing.B) {
 			for b.Loop() {
 				benchOpen(b, s, n)
