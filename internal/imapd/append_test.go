@@ -18,6 +18,7 @@ func TestAppend(t *testing.T) {
 		S: * FLAGS (\Answered \Flagged \Deleted \Seen \Draft $foo)
 		S: * OK [PERMANENTFLAGS …
 		S: * 1 EXISTS
+		S: * 1 RECENT
 		S: a OK [APPENDUID … 1] Append completed.
 		C: b APPEND nix {5}
 		S: b NO [TRYCREATE] Mailbox doesn't exist: nix
@@ -25,6 +26,7 @@ func TestAppend(t *testing.T) {
 		S: + OK
 		C: world
 		S: * 2 EXISTS
+		S: * 2 RECENT
 		S: c OK [APPENDUID … 2] Append completed.
 		C: d APPEND INBOX {0}
 		S: d NO Can't save a zero byte message.
@@ -43,8 +45,8 @@ func TestAppend(t *testing.T) {
 		C: xy (x
 		S: h BAD …
 		C: i FETCH 1:* (FLAGS INTERNALDATE BODY.PEEK[])
-		S: * 1 FETCH (FLAGS (\Seen $foo) INTERNALDATE "15-Jan-2024 …" BODY[] {5}\r\nhello)
-		S: * 2 FETCH (FLAGS () INTERNALDATE "…" BODY[] {5}\r\nworld)
+		S: * 1 FETCH (FLAGS (\Seen \Recent $foo) INTERNALDATE "15-Jan-2024 …" BODY[] {5}\r\nhello)
+		S: * 2 FETCH (FLAGS (\Recent) INTERNALDATE "…" BODY[] {5}\r\nworld)
 		S: i OK …
 	`)
 	if left := s.files("tmp/*"); len(left) > 0 {
@@ -100,9 +102,9 @@ func TestMultiAppend(t *testing.T) {
 	c.collect("h ")
 	c.dialogue(`
 		C: i FETCH 1:3 (FLAGS INTERNALDATE BODY.PEEK[])
-		S: * 1 FETCH (FLAGS (\Seen) INTERNALDATE "…" BODY[] {12}\r\nSubject: one)
-		S: * 2 FETCH (FLAGS (\Seen) INTERNALDATE "0…-Feb-1994 …" BODY[] {12}\r\nSubject: two)
-		S: * 3 FETCH (FLAGS () INTERNALDATE "…" BODY[] {5}\r\nthree)
+		S: * 1 FETCH (FLAGS (\Seen \Recent) INTERNALDATE "…" BODY[] {12}\r\nSubject: one)
+		S: * 2 FETCH (FLAGS (\Seen \Recent) INTERNALDATE "0…-Feb-1994 …" BODY[] {12}\r\nSubject: two)
+		S: * 3 FETCH (FLAGS (\Recent) INTERNALDATE "…" BODY[] {5}\r\nthree)
 	`)
 }
 
@@ -153,7 +155,7 @@ func TestAppendBinary(t *testing.T) {
 	}
 	c.expect("b OK …")
 	c.send("c APPEND INBOX ~{12+}\r\nA: b\r\n\r\nc\x00\r\n\r\nd FETCH 3 (BODY.PEEK[TEXT] BINARY.PEEK[1])\r\n")
-	c.expect("* 3 EXISTS", "c OK …", "* 3 FETCH (BODY[TEXT] {4}\r\nc…\r\n BINARY[1] ~{4}\r\nc\x00\r\n)", "d OK …")
+	c.expect("* 3 EXISTS", "* 3 RECENT", "c OK …", "* 3 FETCH (BODY[TEXT] {4}\r\nc…\r\n BINARY[1] ~{4}\r\nc\x00\r\n)", "d OK …")
 	long := "MIME-Version: 1.0\r\nContent-Transfer-Encoding: binary\r\n" + strings.Repeat("X: "+strings.Repeat("x", 1000)+"\r\n", 300) + "\r\n\x00"
 	c.send(fmt.Sprintf("e APPEND INBOX ~{%d+}\r\n%s\r\n", len(long), long))
 	c.expect("e NO [UNKNOWN-CTE] …")

@@ -38,12 +38,12 @@ func TestCopyAndMove(t *testing.T) {
 		S: i NO [TRYCREATE] …
 		C: j COPY 1 INBOX
 		S: * 4 EXISTS
+		S: * 4 RECENT
 		S: j OK [COPYUID … 1 7] Copy completed.
 		C: k MOVE 2 INBOX
 		S: * OK [COPYUID … 5 8] Moved UIDs.
 		S: * 2 EXPUNGE
 		S: * 4 EXISTS
-		S: * 2 RECENT
 		S: k OK Move completed.
 		C: l STATUS Sent (MESSAGES)
 		S: * STATUS Sent (MESSAGES 6)
@@ -91,8 +91,8 @@ func TestMoveKeepsFlags(t *testing.T) {
 	c.ok("SELECT to")
 	c.dialogue(`
 		C: a FETCH 1:2 FLAGS
-		S: * 1 FETCH (FLAGS (\Seen work))
-		S: * 2 FETCH (FLAGS (\Seen work))
+		S: * 1 FETCH (FLAGS (\Seen \Recent work))
+		S: * 2 FETCH (FLAGS (\Seen \Recent work))
 		S: a OK …
 	`)
 }

@@ -65,7 +65,7 @@ func TestCompress(t *testing.T) {
 	d.send("d SELECT INBOX\r\ne FETCH 1 BODY[TEXT]\r\nf APPEND INBOX {10000+}\r\n" + strings.Repeat("x", 9998) + "\r\n\r\n")
 	d.collect("d ")
 	d.expect(fmt.Sprintf("* 1 FETCH (FLAGS (\\Seen \\Recent) BODY[TEXT] {%d}…)", len(body)+3000), "e OK …")
-	d.expect("* 2 EXISTS", "f OK [APPENDUID … 2] Append completed.")
+	d.expect("* 2 EXISTS", "* 2 RECENT", "f OK [APPENDUID … 2] Append completed.")
 	d.send("g IDLE\r\n")
 	d.expect("+ idling")
 	d.send("DONE\r\nh LOGOUT\r\n")

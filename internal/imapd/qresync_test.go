@@ -90,6 +90,7 @@ func TestQResync(t *testing.T) {
 		S: * OK [COPYUID …
 		S: * VANISHED 6
 		S: * 3 EXISTS
+		S: * 1 RECENT
 		S: i OK [HIGHESTMODSEQ …] Move completed.
 		C: j SEARCH ALL
 		S: * SEARCH 1 2 3

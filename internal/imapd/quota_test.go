@@ -74,6 +74,7 @@ func TestQuota(t *testing.T) {
 		C: e MOVE 2 a
 		S: * OK [COPYUID …
 		S: * 2 EXPUNGE
+		S: * 3 RECENT
 		S: e OK …
 		C: f STORE 1:2 +FLAGS.SILENT (\Deleted)
 		S: f OK …
@@ -83,6 +84,7 @@ func TestQuota(t *testing.T) {
 		C: h EXPUNGE
 		S: * 2 EXPUNGE
 		S: * 1 EXPUNGE
+		S: * 1 RECENT
 		S: h OK …
 		C: i GETQUOTA "User quota"
 		S: * QUOTA "User quota" (STORAGE 3 5)

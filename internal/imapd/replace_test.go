@@ -22,7 +22,6 @@ func TestReplace(t *testing.T) {
 		S: * OK [APPENDUID … 4] Replacement Message ready
 		S: * 2 EXPUNGE
 		S: * 3 EXISTS
-		S: * 2 RECENT
 		S: b OK Replace completed.
 		C: c FETCH 3 (UID FLAGS BODY.PEEK[])
 		S: * 3 FETCH (UID 4 FLAGS (\Seen \Draft…) BODY[] {5}\r\nhello)
@@ -31,6 +30,7 @@ func TestReplace(t *testing.T) {
 		C: x
 		S: * OK [APPENDUID … 1] Replacement Message ready
 		S: * 3 EXPUNGE
+		S: * 2 RECENT
 		S: d OK Replace completed.
 		C: e UID REPLACE 4 Drafts {1+}
 		C: x
@@ -53,7 +53,6 @@ func TestReplace(t *testing.T) {
 		S: * OK [APPENDUID … 5] Replacement Message ready
 		S: * 1 EXPUNGE
 		S: * 2 EXISTS
-		S: * 1 RECENT
 		S: k OK Replace completed.
 	`)
 	c.ok("EXAMINE INBOX")

@@ -44,7 +44,7 @@ func (s *session) statusOf(ctx context.Context, name string, items imap.StatusIt
 		return s.statusByMessage(ctx, name, items)
 	}
 	return &imap.StatusData{Messages: uint32(st.Messages), UIDNext: st.UIDNext, UIDValidity: st.UIDValidity, MailboxID: st.ID, HighestModSeq: st.ModSeq,
-		Unseen: uint32(st.Unseen), Deleted: uint32(st.Deleted), Recent: uint32(st.New), Size: uint64(st.Size)}, nil
+		Unseen: uint32(st.Unseen), Deleted: uint32(st.Deleted), Recent: uint32(st.Recent), Size: uint64(st.Size)}, nil
 }
 
 // statusByMessage looks at messages, for what is not known of all together.

@@ -59,6 +59,7 @@ func TestForeignChanges(t *testing.T) {
 		C: g COPY 1:2 INBOX
 		S: * 2 EXPUNGE
 		S: * 5 EXISTS
+		S: * 2 RECENT
 		S: g OK [COPYUID … 2 8] Some of the requested messages no longer exist.
 	`)
 	remove("1000004")

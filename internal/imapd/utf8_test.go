@@ -54,6 +54,7 @@ func TestUTF8(t *testing.T) {
 		C: p APPEND "Größe" CATENATE (URL "/Gr%C3%B6%C3%9Fe/;UID=1" UTF8 (~{2+}
 		C: ö))
 		S: * 2 EXISTS
+		S: * 2 RECENT
 		S: p OK …
 	`)
 	if dirs := s.files(".R&-D"); len(dirs) != 1 {

@@ -252,6 +252,9 @@ func (f *folder) insert(ctx context.Context, place func(*folderLock) ([]string, 
 	}
 	f.noteCur(before, errStat)
 	f.publish(d)
+	if f.arrived == 0 && len(uids) > 0 {
+		f.arrived = uids[0]
+	}
 	return f.list.validity, uids, nil
 }
 

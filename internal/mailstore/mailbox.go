@@ -150,7 +150,23 @@ func (b *Mailbox) Sync(ctx context.Context, mode Mode) (Changes, error) {
 	for _, uid := range moved {
 		b.recent[uid] = struct{}{}
 	}
+	b.claimArrived()
 	return b.adopt(f.state, mode), err
+}
+
+// claimArrived makes what was appended and copied \Recent: of those sessions that write, to the first.
+func (b *Mailbox) claimArrived() {
+	f := b.folder
+	if f.arrived == 0 {
+		return
+	}
+	first, _ := position(f.state.messages, f.arrived)
+	for _, m := range f.state.messages[first:] {
+		b.recent[m.UID] = struct{}{}
+	}
+	if !b.readOnly {
+		f.arrived = 0
+	}
 }
 
 // adopt makes a state the view and says what that changes.

@@ -140,7 +140,7 @@ func TestFolderLife(t *testing.T) {
 		t.Error("appended as", uid)
 	}
 	c := syncBox(t, b)
-	if c.New != 1 || c.Exists != 4 || len(c.Flags) != 0 || c.Recent != 2 {
+	if c.New != 1 || c.Exists != 4 || len(c.Flags) != 0 || c.Recent != 3 {
 		t.Errorf("%+v", c)
 	}
 	m := b.Messages()
@@ -629,5 +629,29 @@ func TestHintsRemote(t *testing.T) {
 	b := openBox(t, newStore(t, Options{Watcher: w, Remote: true}), "INBOX")
 	if h := b.Hints(); h.watched || time.Until(h.due) > pollUnwatched {
 		t.Errorf("looks again only in %v", time.Until(h.due))
+	}
+}
+
+// TestRecent: what is appended is \Recent to the first session that writes, and to those that only read until then.
+func TestRecent(t *testing.T) {
+	t.Parallel()
+	s := newStore(t, Options{})
+	appendTo(t, s, "INBOX", "x\r\n", Seen)
+	if st, err := s.Status(t.Context(), "INBOX"); st.Recent != 1 || err != nil {
+		t.Errorf("status %+v, %v", st, err)
+	}
+	reader, err := s.Open(t.Context(), "INBOX", true)
+	if err != nil || !reader.Recent(1) {
+		t.Errorf("not recent to a reader, %v", err)
+	}
+	defer reader.Close()
+	if writer := openBox(t, s, "INBOX"); writer.RecentCount() != 1 {
+		t.Error("not recent to the first that writes")
+	}
+	if second := openBox(t, s, "INBOX"); second.RecentCount() != 0 {
+		t.Error("recent to a second one")
+	}
+	if st, err := s.Status(t.Context(), "INBOX"); st.Recent != 0 || err != nil {
+		t.Errorf("status %+v, %v", st, err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 // Status is what STATUS asks of a folder.
 type Status struct {
 	Counts
+	Recent               int // nobody was told of them
 	UIDValidity, UIDNext uint32
 	ModSeq               uint64 // HIGHESTMODSEQ
 	ID                   string // MAILBOXID
@@ -28,7 +29,7 @@ func (s *Store) Status(ctx context.Context, name string) (Status, error) {
 		return Status{}, err
 	}
 	defer b.Close()
-	st := Status{Counts: b.Counts(), UIDValidity: b.UIDValidity(), UIDNext: b.UIDNext(), ModSeq: b.HighestModSeq(), ID: b.ID()}
+	st := Status{Counts: b.Counts(), Recent: b.RecentCount(), UIDValidity: b.UIDValidity(), UIDNext: b.UIDNext(), ModSeq: b.HighestModSeq(), ID: b.ID()}
 	st.Size, st.Sized = b.Size()
 	return st, err
 }
@@ -61,6 +62,7 @@ func (s *Store) statusInIndex(name string) (st Status, ok bool) {
 	return Status{
 		Counts: Counts{Messages: int(c.Messages), Unseen: int(c.Unseen), FirstUnseen: int(c.FirstUnseen), Deleted: int(c.Deleted),
 			New: int(c.New)},
+		Recent:      int(c.New),
 		UIDValidity: h.UIDValidity, UIDNext: h.UIDNext, ModSeq: h.ModSeq, ID: folderID(guid), Size: c.Size.Wire, Sized: c.Size.Unsized == 0,
 	}, true
 }
