@@ -173,12 +173,14 @@ func (a *Append) Commit(ctx context.Context) (validity uint32, uids []uint32, er
 
 // place renames the messages' files into cur, under the folder's lock.
 func (a *Append) place(ctx context.Context, lock *folderLock) (names []string, err error) {
+	var taken Keywords
 	for _, m := range a.drafts {
 		lock.touch()
-		set, err := a.folder.letters(ctx, m.keywords, true)
+		set, err := a.folder.letters(ctx, m.keywords, true, taken)
 		if err != nil {
 			return names, err
 		}
+		taken |= set
 		name := withInfo(m.base, m.flags, set)
 		if err := os.Rename(m.tmp, a.folder.path("cur/"+name)); err != nil {
 			return names, err

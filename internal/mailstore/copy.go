@@ -57,16 +57,19 @@ func (b *Mailbox) copy(ctx context.Context, msgs []*Message, to string) (c Copie
 	}
 	defer b.folder.store.closeFolder(dst)
 	c.UIDValidity, c.To, err = dst.insert(ctx, func(lock *folderLock) (names []string, err error) {
+		var taken Keywords
 		for _, m := range msgs {
 			lock.touch()
 			m := b.current(m)
-			name, err := b.link(ctx, m, dst)
+			name, err := b.link(ctx, m, dst, taken)
 			if errors.Is(err, ErrExpunged) {
 				continue // RFC 3501 lets another session expunge it before us
 			}
 			if err != nil {
 				return names, err
 			}
+			_, letters := parseInfo(name)
+			taken |= letters
 			dst.keepGUID(baseOf(name), m.guid())
 			names = append(names, name)
 			copied = append(copied, m)
@@ -83,14 +86,14 @@ func (b *Mailbox) copy(ctx context.Context, msgs []*Message, to string) (c Copie
 }
 
 // link gives a message's file a second name, with the flags that it has by now, or makes a durable copy where the filesystem
-// cannot.
-func (b *Mailbox) link(ctx context.Context, m *Message, dst *folder) (name string, err error) {
+// cannot. Letters that are taken have been given to files before it.
+func (b *Mailbox) link(ctx context.Context, m *Message, dst *folder, taken Keywords) (name string, err error) {
 	path, keywords := b.folder.filePath(m), &b.state.keywords
 	if s := b.folder.published.Load(); s != nil {
 		keywords = &s.keywords
 	}
 	for range maxTries {
-		if name, err = dst.nameOfCopy(ctx, filepath.Base(path), keywords); err != nil {
+		if name, err = dst.nameOfCopy(ctx, filepath.Base(path), keywords, taken); err != nil {
 			return "", err
 		}
 		err := os.Link(path, dst.path("cur/"+name))
@@ -115,9 +118,9 @@ func (b *Mailbox) link(ctx context.Context, m *Message, dst *folder) (name strin
 }
 
 // nameOfCopy is a new name, in cur, with the flags of another folder's file; the folder's lock is held.
-func (f *folder) nameOfCopy(ctx context.Context, of string, keywords *KeywordNames) (string, error) {
+func (f *folder) nameOfCopy(ctx context.Context, of string, keywords *KeywordNames, taken Keywords) (string, error) {
 	flags, letters := parseInfo(of)
-	set, err := f.letters(ctx, keywords.names(letters), true)
+	set, err := f.letters(ctx, keywords.names(letters), true, taken)
 	if err != nil {
 		return "", err
 	}

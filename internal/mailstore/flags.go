@@ -40,7 +40,7 @@ func (b *Mailbox) StoreUnchanged(ctx context.Context, msgs []*Message, since uin
 	}
 	err = b.change(ctx, msgs, func(lock *folderLock, list []*Message) ([]*Message, difference, error) {
 		f := b.folder
-		set, err := f.letters(ctx, keywords, op != RemoveFlags)
+		set, err := f.letters(ctx, keywords, op != RemoveFlags, 0)
 		if err != nil {
 			return nil, difference{}, err
 		}

@@ -136,8 +136,9 @@ func readKeywordNames(path string) (KeywordNames, error) {
 
 func (f *folder) setKeywords(names KeywordNames, id fileID) { f.keywords, f.keywordsID = names, id }
 
-// letters returns the letters of keywords. With make set, under the folder's lock, those that have none get one.
-func (f *folder) letters(ctx context.Context, keywords []string, make bool) (set Keywords, err error) {
+// letters returns the letters of keywords. With make set, under the folder's lock, those that have none get one, but not one
+// of taken: those of files that the folder got since it was read.
+func (f *folder) letters(ctx context.Context, keywords []string, make bool, taken Keywords) (set Keywords, err error) {
 	if len(keywords) == 0 {
 		return 0, nil
 	}
@@ -155,7 +156,7 @@ func (f *folder) letters(ctx context.Context, keywords []string, make bool) (set
 		}
 		if i < 0 {
 			if used == 0 {
-				used = f.usedLetters()
+				used = f.usedLetters() | taken
 			}
 			if i, err = names.add(k, used|set); err != nil {
 				return 0, err
