@@ -45,7 +45,8 @@ type Options struct {
 	IdleTimeout time.Duration   // without any input, IDLE included; 0 = 30 minutes
 	Log         Logger          // names the user in its lines; nil = nobody listens
 
-	limit int // messages that a command works on; 0 = maxMessages
+	limit  int   // messages that a command works on; 0 = maxMessages
+	sorted int64 // octets of keys that a command sorts by; 0 = maxSorted
 }
 
 const defaultIdle = 30 * time.Minute
@@ -63,6 +64,9 @@ func serve(ctx context.Context, conn net.Conn, o Options, t times) Summary {
 	}
 	if o.limit <= 0 {
 		o.limit = maxMessages
+	}
+	if o.sorted <= 0 {
+		o.sorted = maxSorted
 	}
 	if o.Log == nil {
 		o.Log = silent{}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 
 	"postrider/internal/imap"
 	"postrider/internal/mailstore"
@@ -130,12 +131,16 @@ func (s *session) sortMessages(ctx context.Context, tag string, seqs []uint32, n
 	view, kept := s.box.Messages(), &s.box.sortKeys
 	messages := make([]sortkey.Message, len(seqs))
 	octets := make([]int, len(seqs)) // of the keys that were made
+	var held atomic.Int64            // of all keys
 	err := s.survey(ctx, tag, len(seqs), true, func(h *headers) func(i int) error {
 		l := sortLooker{needed: need, source: source{box: s.box.Mailbox}, maker: sortkey.NewMaker(), headers: h}
 		return func(i int) error {
 			l.source.Message = view[seqs[i]-1]
 			messages[i].Key = kept.keys[l.source.Message.UID]
 			err := l.look(ctx, &messages[i], &octets[i])
+			if held.Add(int64(len(messages[i].Key))) > s.o.sorted {
+				return errTooMuch
+			}
 			if errors.Is(err, mailstore.ErrExpunged) {
 				return nil
 			}

@@ -145,6 +145,23 @@ func TestSortGone(t *testing.T) {
 	}
 }
 
+// TestSortTooMuch: what headers bring into memory is bounded, also if the keys were kept.
+func TestSortTooMuch(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	header := "Subject: " + strings.Repeat("x", 500)
+	s.deliverHeaders(header, header, header, header)
+	c := s.connect(func(o *Options) { o.sorted = 2000 })
+	c.ok("SELECT INBOX")
+	c.ok("SORT (SUBJECT) UTF-8 1:2")
+	c.ok("SORT (SUBJECT) UTF-8 3:4")
+	for _, command := range []string{"SORT (SUBJECT) UTF-8 ALL", "THREAD REFERENCES UTF-8 ALL"} {
+		if _, answer := c.do("%s", command); !strings.Contains(answer, "NO [LIMIT]") {
+			t.Errorf("%s: %s", command, answer)
+		}
+	}
+}
+
 // TestSortKeysKept sorts again without opening a file, until the client is idle.
 func TestSortKeysKept(t *testing.T) {
 	t.Parallel()

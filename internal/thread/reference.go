@@ -36,9 +36,18 @@ func (l *linker) identify() {
 	l.steps = stepsEach * len(l.messages)
 }
 
-// node is the message with an identifier.
+// What is kept of messages that are only referred to: of real mail far less, and of made-up references no more.
+const (
+	absentEach = 4
+	absentMore = 100_000
+)
+
+// node is the message with an identifier; none if it is absent and there are too many of those.
 func (l *linker) node(id uint64) int32 {
 	n, ok := l.nodes[id]
+	if !ok && len(l.up) >= (1+absentEach)*len(l.messages)+absentMore {
+		return none
+	}
 	if !ok {
 		n = l.addAbsent()
 		l.nodes[id] = n
@@ -53,6 +62,9 @@ func (l *linker) linkMessage(m int32) {
 	last := int32(none)
 	for i := range l.messages[m].References() {
 		n := l.node(l.messages[m].Reference(i))
+		if n == none {
+			continue
+		}
 		if last != none && l.up[n] == none {
 			l.add(last, n)
 		}

@@ -141,6 +141,30 @@ func TestHostile(t *testing.T) {
 	}
 }
 
+// TestAbsent: of messages that are only referred to, made-up references do not bring more into memory than there is room for.
+func TestAbsent(t *testing.T) {
+	t.Parallel()
+	const n, each = 30_000, 20
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "m%d s%d", i, i)
+		for k := range each {
+			fmt.Fprintf(&b, " x%d.%d", i, k)
+		}
+		fmt.Fprintf(&b, " m%d\n", i-1)
+	}
+	f := newForest(mailbox(b.String()))
+	f.link()
+	if most := (1+absentEach)*n + absentMore; len(f.up) > most {
+		t.Errorf("%d messages are kept, want %d at most", len(f.up), most)
+	}
+	for m := 1; m < n; m++ {
+		if f.up[m] != int32(m-1) {
+			t.Fatalf("message %d answers %d", m, f.up[m])
+		}
+	}
+}
+
 // check says whether every message is there once, in trees.
 func check(t *testing.T, nodes []Node, n int) {
 	t.Helper()
