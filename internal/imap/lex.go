@@ -13,6 +13,7 @@ const (
 	maxItems    = 4096 // of a list, and of the keys of a SEARCH
 	maxSections = 256  // of a FETCH: for each of them a message may be read anew
 	maxTexts    = 64   // that a SEARCH looks for in bodies: as above
+	maxSaved    = 16   // "$" in a SEARCH
 	maxDepth    = 200  // of the keys of a SEARCH
 	maxParts    = 128  // numbers in a section
 	maxField    = 998  // a line of RFC 5322; less than maxQuoted

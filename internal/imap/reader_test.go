@@ -301,6 +301,7 @@ func TestSyntaxErrors(t *testing.T) {
 		`SELECT a (QRESYNC (1 2 1:*))`, `UID FETCH 1 FLAGS (VANISHED)`, `FETCH 1 FLAGS (CHANGEDSINCE 1 VANISHED)`, `SEARCH YOUNGER 0`,
 		`APPEND x`, `APPEND x "yesterday" {1}`, `AUTHENTICATE PLAIN %%`, `AUTHENTICATE PLAIN abc`, `ENABLE`, deep,
 		`SEARCH ` + strings.Repeat("ALL ", maxItems) + "ALL",
+		`SEARCH ` + strings.Repeat("$ ", maxSaved) + "UID $",
 		`FETCH ` + strings.Repeat("1", 70<<10) + ` FLAGS`,
 		`LOGIN a {18446744073709551617}`,
 	}

@@ -178,6 +178,7 @@ type searchParser struct {
 	*parser
 	nodes, depth int
 	texts        int // keys that read bodies
+	saved        int // keys that are "$"
 }
 
 // name reads the name of a key; it is empty before a set and before a parenthesis.
@@ -186,6 +187,17 @@ func (s *searchParser) name() string {
 		return ""
 	}
 	return s.word()
+}
+
+// set reads a set. Few may be "$": each is as long as what was found.
+func (s *searchParser) set() Set {
+	set := s.parser.set()
+	if set.Saved() {
+		if s.saved++; s.saved > maxSaved {
+			s.refuse(BAD, CodeLimit, "too many references to a saved result")
+		}
+	}
+	return set
 }
 
 // next reads the key that is an argument of another.
