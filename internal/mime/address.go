@@ -1,7 +1,5 @@
 package mime
 
-import "strings"
-
 // Address is one entry of an address list in ENVELOPE. A group begins with an Address whose Domain is nil and whose
 // Mailbox is its name, and ends with one that is all nil (RFC 3501 §7.4.2, address structure).
 type Address struct{ Name, Route, Mailbox, Domain Value }
@@ -17,10 +15,13 @@ const (
 // ParseAddresses reads an address list (RFC 5322 §3.4, §4.4) as Dovecot does: what cannot be understood is shown as
 // such, and after an address that something other than a comma follows the rest is left out. A comment after an
 // address without a display name is its name. At most limit entries are given.
-func ParseAddresses(in []byte, limit int) []Address {
-	p := &addressParser{lexer: lexer{in: in}, limit: limit}
+func ParseAddresses(in []byte, limit int) []Address { return addAddresses(nil, string(in), limit) }
+
+// addAddresses adds what ParseAddresses gives.
+func addAddresses(list []Address, in string, limit int) []Address {
+	p := &addressParser{lexer: lexer{in: in}, list: list, limit: len(list) + limit}
 	if p.skipSpace() != more {
-		return nil
+		return list
 	}
 	for len(p.list) < p.limit {
 		if r := p.address(); r == ended || p.next() != ',' {
@@ -73,13 +74,13 @@ func (p *addressParser) address() result {
 
 // group never fails once the colon was seen.
 func (p *addressParser) group() result {
-	var name strings.Builder
+	name := p.gather()
 	if p.phrase(&name) != more || p.next() != ':' {
 		return failed
 	}
 	p.pos++
 	r := p.skipSpace()
-	p.append(Address{Mailbox: value(name.String())})
+	p.append(Address{Mailbox: value(name.string())})
 	for empty := p.next() == ';'; r == more && !empty && len(p.list) < p.limit; {
 		p.mailbox()
 		if p.next() != ',' {
@@ -113,12 +114,12 @@ func (p *addressParser) mailbox() result {
 
 // nameAddr reads `display name <address>`.
 func (p *addressParser) nameAddr(a *Address) result {
-	var name strings.Builder
+	name := p.gather()
 	if p.phrase(&name) != more || p.next() != '<' {
 		return failed
 	}
-	if name.Len() > 0 {
-		a.Name = value(name.String())
+	if name.len() > 0 {
+		a.Name = value(name.string())
 	}
 	if p.angleAddr(a) == failed {
 		a.Domain = value(syntaxError)
@@ -159,12 +160,12 @@ func (p *addressParser) angleAddr(a *Address) result {
 
 // route reads `@a,@b` (RFC 5322 §4.4, obs-route).
 func (p *addressParser) route() (string, result) {
-	var b strings.Builder
+	b := p.gather()
 	for p.next() == '@' {
-		if b.Len() > 0 {
-			b.WriteByte(',')
+		if b.len() > 0 {
+			b.addOctet(',')
 		}
-		b.WriteByte('@')
+		b.addOctet('@')
 		if p.domain(&b) != more {
 			return "", failed
 		}
@@ -172,29 +173,29 @@ func (p *addressParser) route() (string, result) {
 			p.pos++
 		}
 	}
-	return b.String(), p.state()
+	return b.string(), p.state()
 }
 
 // addrSpec reads an address without angle brackets. Its name is a comment that follows. Words that no `@` follows are a
 // name without an address.
 func (p *addressParser) addrSpec(a *Address) result {
-	p.comment.Reset()
-	var local strings.Builder
+	p.comment = p.gather()
+	local := p.gather()
 	quoted := p.next() == '"'
 	r := p.local(&local)
 	if r != failed {
-		a.Mailbox = value(local.String())
+		a.Mailbox = value(local.string())
 	}
 	if r != ended && p.next() == '@' {
 		quoted = false
 		r = p.addDomain(a)
 	} else if words := p.words(); words != "" {
-		a.Name, a.Mailbox = value(local.String()+" "+words), nil
+		a.Name, a.Mailbox = value(local.string()+" "+words), nil
 		return p.state()
 	}
 	switch {
-	case p.comment.Len() > 0:
-		a.Name = value(p.comment.String())
+	case p.comment.len() > 0:
+		a.Name = value(p.comment.string())
 	case quoted && a.Mailbox != nil:
 		a.Name, a.Mailbox = a.Mailbox, nil
 	}
@@ -204,53 +205,53 @@ func (p *addressParser) addrSpec(a *Address) result {
 // words reads the rest of a name that began like a local part, unless a comment is there to be the name. An open quote
 // ends it.
 func (p *addressParser) words() string {
-	if p.comment.Len() > 0 || p.pos >= len(p.in) {
+	if p.comment.len() > 0 || p.pos >= len(p.in) {
 		return ""
 	}
-	var b strings.Builder
+	b := p.gather()
 	start := p.pos
 	p.phrase(&b)
-	p.comment.Reset()
-	if b.Len() == 0 {
+	p.comment = p.gather()
+	if b.len() == 0 {
 		p.pos = start
 	}
-	return b.String()
+	return b.string()
 }
 
 func (p *addressParser) addDomain(a *Address) result {
-	var b strings.Builder
+	b := p.gather()
 	r := p.domain(&b)
 	if r != failed {
-		a.Domain = value(b.String())
+		a.Domain = value(b.string())
 	}
 	return r
 }
 
 func (p *addressParser) localPart(a *Address) result {
-	var b strings.Builder
+	b := p.gather()
 	r := p.local(&b)
 	if r != failed {
-		a.Mailbox = value(b.String())
+		a.Mailbox = value(b.string())
 	}
 	return r
 }
 
 // local reads a quoted string or atoms with dots wherever they stand: such addresses exist.
-func (p *addressParser) local(b *strings.Builder) result {
+func (p *addressParser) local(g *gathered) result {
 	if p.next() == '"' {
-		return p.quoted(b)
+		return p.quoted(g)
 	}
 	r := failed
 	for {
 		for p.next() == '.' {
-			b.WriteByte('.')
+			g.add(p.pos, p.pos+1)
 			p.pos++
 			r = p.state()
 		}
 		if r == ended || p.next() == '@' {
 			return r
 		}
-		if r = p.atom(b); r != more || p.next() != '.' {
+		if r = p.atom(g); r != more || p.next() != '.' {
 			return r
 		}
 	}

@@ -8,8 +8,8 @@ import (
 )
 
 // setType understands a Content-Type field (RFC 2045 §5.1). What is not one gives an empty type, which is not text.
-func (p *Part) setType(in []byte) (boundary string) {
-	l := &lexer{in: in}
+func (p *Part) setType(in string) (boundary string) {
+	l := lexer{in: in}
 	l.skipSpace()
 	kind, sub, ok := l.contentType()
 	p.Type, p.Subtype = &kind, &sub
@@ -31,11 +31,11 @@ func (p *Part) setType(in []byte) (boundary string) {
 }
 
 func (l *lexer) contentType() (kind, sub string, ok bool) {
-	var b strings.Builder
-	if l.span(&b, isToken) == 0 {
+	b := l.gather()
+	if l.span(&b, &token) == 0 {
 		return "", "", false
 	}
-	kind = b.String()
+	kind = b.string()
 	if l.skipSpace() != more {
 		return kind, "", false
 	}
@@ -43,47 +43,47 @@ func (l *lexer) contentType() (kind, sub string, ok bool) {
 		return "", "", false
 	}
 	l.pos++
-	b.Reset()
-	if l.skipSpace() != more || l.span(&b, isToken) == 0 {
+	b = l.gather()
+	if l.skipSpace() != more || l.span(&b, &token) == 0 {
 		return "", "", false
 	}
 	if r := l.skipSpace(); r == failed || r == more && l.next() != ';' {
 		return "", "", false
 	}
-	return kind, b.String(), true
+	return kind, b.string(), true
 }
 
-func (p *Part) setDisposition(in []byte) {
-	l := &lexer{in: in}
+func (p *Part) setDisposition(in string) {
+	l := lexer{in: in}
 	l.skipSpace()
-	var b strings.Builder
+	b := l.gather()
 	if l.token(&b) == failed {
 		return
 	}
-	s := b.String()
+	s := b.string()
 	p.Disposition, p.DispositionParams = &s, l.params()
 }
 
 // setEncoding takes a lone token and nothing else.
-func (p *Part) setEncoding(in []byte) {
-	l := &lexer{in: in}
+func (p *Part) setEncoding(in string) {
+	l := lexer{in: in}
 	l.skipSpace()
-	var b strings.Builder
-	if l.token(&b) == ended && b.Len() > 0 {
-		s := b.String()
+	b := l.gather()
+	if l.token(&b) == ended && b.len() > 0 {
+		s := b.string()
 		p.Encoding = &s
 	}
 }
 
-func (p *Part) setLanguage(in []byte) {
-	l := &lexer{in: in}
+func (p *Part) setLanguage(in string) {
+	l := lexer{in: in}
 	l.skipSpace()
 	for len(p.Language) < MaxParams {
-		var b strings.Builder
+		b := l.gather()
 		if l.atom(&b) == failed {
 			return
 		}
-		p.Language = append(p.Language, b.String())
+		p.Language = append(p.Language, b.string())
 		if l.next() != ',' {
 			return
 		}
@@ -125,7 +125,7 @@ func (l *lexer) param() (name, value string, ok bool) {
 		return "", "", false
 	}
 	l.pos++
-	var n, v strings.Builder
+	n, v := l.gather(), l.gather()
 	if l.skipSpace() != more || l.token(&n) != more || l.next() != '=' {
 		return "", "", false
 	}
@@ -135,13 +135,13 @@ func (l *lexer) param() (name, value string, ok bool) {
 		switch l.next() {
 		case '"':
 			r = l.quoted(&v)
-		case '=': // name==?utf-8?b?...?=
-			l.span(&v, func(c byte) bool { return c != 0 && strings.IndexByte("; \t\r\n", c) < 0 })
+		case '=':
+			l.span(&v, &encoded)
 		default:
 			r = l.token(&v)
 		}
 	}
-	return n.String(), v.String(), r != failed
+	return n.string(), v.string(), r != failed
 }
 
 func parsePiece(name, value string) (piece, bool) {

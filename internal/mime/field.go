@@ -1,12 +1,21 @@
 package mime
 
-import "bytes"
+import (
+	"bytes"
+	"strings"
+)
 
 // field is a header field that is kept.
 type field struct {
-	name string // in lower case
-	body []byte // lines joined by LF, without the white space it begins with
+	name       string // in lower case
+	start, end int    // where its body is: lines joined by LF, without the white space it begins with
 }
+
+// What nearly all headers need.
+const (
+	usualFields = 24
+	usualText   = 1 << 10
+)
 
 // fieldCost is what an empty field counts against the limits.
 const fieldCost = 64
@@ -15,6 +24,7 @@ const fieldCost = 64
 type fields struct {
 	message bool // those of an envelope too
 	list    []field
+	text    strings.Builder // the bodies
 	used    int
 	in      bool // the line belongs to the last of list
 	full    bool
@@ -34,10 +44,7 @@ func (f *fields) line(line []byte, start bool, budget int) int {
 		}
 	}
 	if f.in && !f.full {
-		if fold {
-			body = append([]byte{'\n'}, body...)
-		}
-		f.add(bytes.TrimSuffix(bytes.TrimSuffix(body, []byte("\n")), []byte("\r")), budget-(f.used-before))
+		f.add(bytes.TrimSuffix(bytes.TrimSuffix(body, []byte("\n")), []byte("\r")), fold, budget-(f.used-before))
 	}
 	return f.used - before
 }
@@ -48,17 +55,36 @@ func (f *fields) begin(name string, budget int) {
 		return
 	}
 	f.used += fieldCost
-	f.list = append(f.list, field{name: name})
+	f.list = append(f.list, field{name: name, start: f.text.Len(), end: f.text.Len()})
 }
 
-func (f *fields) add(body []byte, budget int) {
-	if f.full = len(body) > budget || f.used+len(body) > MaxPartHeader; f.full {
+func (f *fields) add(body []byte, fold bool, budget int) {
+	n := len(body)
+	if fold {
+		n++
+	}
+	if f.full = n > budget || f.used+n > MaxPartHeader; f.full {
 		return
 	}
-	f.used += len(body)
-	last := &f.list[len(f.list)-1]
-	last.body = append(last.body, body...)
+	f.used += n
+	if fold {
+		f.text.WriteByte('\n')
+	}
+	f.text.Write(body)
+	f.list[len(f.list)-1].end = f.text.Len()
 }
+
+// reset begins with another header.
+func (f *fields) reset(message bool) {
+	*f = fields{message: message, list: f.list[:0]}
+}
+
+// Names of the fields that are kept: of each part, and those of a message besides.
+var (
+	contentNames = [...]string{"mime-version", "content-type", "content-id", "content-description", "content-transfer-encoding",
+		"content-md5", "content-disposition", "content-language", "content-location"}
+	envelopeNames = [...]string{"date", "subject", "from", "sender", "reply-to", "to", "cc", "bcc", "in-reply-to", "message-id"}
+)
 
 // name gives the name of a field that is wanted, else an empty one, and what follows the colon.
 func (f *fields) name(line []byte) (string, []byte) {
@@ -66,17 +92,21 @@ func (f *fields) name(line []byte) (string, []byte) {
 	if !ok || len(name) > len("content-transfer-encoding") {
 		return "", nil
 	}
-	s := string(bytes.ToLower(name))
-	switch s {
-	case "mime-version", "content-type", "content-id", "content-description", "content-transfer-encoding", "content-md5",
-		"content-disposition", "content-language", "content-location":
-		return s, body
-	case "date", "subject", "from", "sender", "reply-to", "to", "cc", "bcc", "in-reply-to", "message-id":
-		if f.message {
-			return s, body
+	known := among(contentNames[:], name)
+	if known == "" && f.message {
+		known = among(envelopeNames[:], name)
+	}
+	return known, body
+}
+
+// among gives a name as it stands in names, an empty one if it does not.
+func among(names []string, name []byte) string {
+	for _, n := range names {
+		if len(n) == len(name) && equalFold(n, string(name)) {
+			return n
 		}
 	}
-	return "", nil
+	return ""
 }
 
 // fieldName divides a header line at its colon. White space before the colon is not part of the name (RFC 5322 §4.5).
@@ -87,23 +117,25 @@ func fieldName(line []byte) (name, body []byte, ok bool) {
 
 // take understands the fields of a header and gives the boundary of a multipart. Of content fields the first one
 // counts, of those of an envelope the last one, and addresses are gathered from all.
-func (p *Part) take(list []field, addresses *int) (boundary string) {
+func (p *Part) take(kept *fields, addresses *int) (boundary string) {
 	var content Part
 	isMIME := p.mime
-	for _, f := range list {
+	text := kept.text.String()
+	for _, f := range kept.list {
+		body := text[f.start:f.end]
 		switch f.name {
 		case "mime-version":
 			isMIME = true
 		case "content-type":
 			isMIME = true
 			if content.Type == nil {
-				boundary = content.setType(f.body)
+				boundary = content.setType(body)
 			}
 		default:
-			content.content(f)
+			content.content(f.name, body)
 		}
 		if p.Envelope != nil {
-			p.Envelope.field(f, addresses)
+			p.Envelope.field(f.name, body, addresses)
 		}
 	}
 	if isMIME {
@@ -123,52 +155,52 @@ func (p *Part) setContent(c *Part) {
 	p.Disposition, p.DispositionParams, p.Language = c.Disposition, c.DispositionParams, c.Language
 }
 
-func (p *Part) content(f field) {
-	switch f.name {
+func (p *Part) content(name, body string) {
+	switch name {
 	case "content-id":
-		first(&p.ID, f.body)
+		first(&p.ID, body)
 	case "content-description":
-		first(&p.Description, f.body)
+		first(&p.Description, body)
 	case "content-md5":
-		first(&p.MD5, f.body)
+		first(&p.MD5, body)
 	case "content-location":
-		first(&p.Location, f.body)
+		first(&p.Location, body)
 	case "content-transfer-encoding":
 		if p.Encoding == nil {
-			p.setEncoding(f.body)
+			p.setEncoding(body)
 		}
 	case "content-disposition":
 		if p.Disposition == nil {
-			p.setDisposition(f.body)
+			p.setDisposition(body)
 		}
 	case "content-language":
 		if p.Language == nil {
-			p.setLanguage(f.body)
+			p.setLanguage(body)
 		}
 	}
 }
 
-func first(v *Value, body []byte) {
+func first(v *Value, body string) {
 	if *v == nil {
 		*v = text(body)
 	}
 }
 
-func (e *Envelope) field(f field, addresses *int) {
-	switch f.name {
+func (e *Envelope) field(name, body string, addresses *int) {
+	switch name {
 	case "date":
-		e.Date = text(f.body)
+		e.Date = text(body)
 	case "subject":
-		e.Subject = text(f.body)
+		e.Subject = text(body)
 	case "in-reply-to":
-		e.InReplyTo = text(f.body)
+		e.InReplyTo = text(body)
 	case "message-id":
-		e.MessageID = text(f.body)
+		e.MessageID = text(body)
 	default:
-		if list := e.addresses(f.name); list != nil {
-			more := ParseAddresses(f.body, *addresses)
-			*addresses -= len(more)
-			*list = append(*list, more...)
+		if list := e.addresses(name); list != nil {
+			before := len(*list)
+			*list = addAddresses(*list, body, *addresses)
+			*addresses -= len(*list) - before
 		}
 	}
 }

@@ -1,9 +1,6 @@
 package mime
 
-import (
-	"bytes"
-	"strings"
-)
+import "strings"
 
 // result tells how a step of the lexer ended.
 type result int8
@@ -17,12 +14,13 @@ const (
 // lexer reads the tokens of a structured field body (RFC 5322 §3.2, RFC 2045 §5.1), obsolete forms included. Line ends
 // inside quoted strings and comments vanish. Every step moves forward only, so that a field is read in linear time.
 type lexer struct {
-	in      []byte
+	in      string
 	pos     int
-	comment strings.Builder // text of the last comment
+	comment gathered // text of the last comment
 }
 
-const replacement = "\uFFFD" // for NUL, which no IMAP string may hold
+// gather begins a text.
+func (l *lexer) gather() gathered { return gathered{in: l.in} }
 
 func (l *lexer) state() result {
 	if l.pos < len(l.in) {
@@ -56,9 +54,8 @@ func (l *lexer) skipSpace() result {
 }
 
 func (l *lexer) skipComment() bool {
-	l.comment.Reset()
-	var t delimited
-	level := 1
+	l.comment = l.gather()
+	level, sure := 1, 0
 	for l.pos++; l.pos < len(l.in); l.pos++ {
 		switch l.in[l.pos] {
 		case '(':
@@ -68,113 +65,99 @@ func (l *lexer) skipComment() bool {
 		}
 		if level == 0 {
 			l.pos++
-			l.comment.Write(t.text)
 			return true
 		}
-		l.char(&t)
+		l.char(&l.comment, &sure)
 	}
-	l.comment.Write(t.text[:t.sure])
+	l.comment.truncate(sure)
 	return false
 }
 
-func (l *lexer) quoted(b *strings.Builder) result {
-	var t delimited
+func (l *lexer) quoted(g *gathered) result {
+	sure := g.len()
 	for l.pos++; l.pos < len(l.in); l.pos++ {
 		if l.in[l.pos] == '"' {
 			l.pos++
-			b.Write(t.text)
 			return l.skipSpace()
 		}
-		l.char(&t)
+		l.char(g, &sure)
 	}
-	b.Write(t.text[:t.sure])
+	g.truncate(sure)
 	return failed
 }
 
-// delimited gathers the text of a quoted string or comment. Where the delimiter is missing, only what stands before the
-// last line end or backslash is kept, as in Dovecot.
-type delimited struct {
-	text []byte
-	sure int
-}
-
-// char adds the octet at pos, or the one that it quotes, and leaves pos at the last octet used.
-func (l *lexer) char(t *delimited) {
+// char adds the octet at pos of a quoted string or comment, or the one that it quotes, and leaves pos at the last octet used. Where the
+// delimiter is missing, only what stands before the last line end or backslash is kept, as in Dovecot: that is sure.
+func (l *lexer) char(g *gathered, sure *int) {
 	switch c := l.in[l.pos]; {
-	case c == 0:
-		t.text = append(t.text, replacement...)
 	case c == '\n':
-		t.sure = len(t.text)
+		*sure = g.len()
 	case c == '\r' && l.pos+1 < len(l.in) && l.in[l.pos+1] == '\n':
 	case c == '\\' && l.pos+1 < len(l.in) && l.in[l.pos+1] != '\r' && l.in[l.pos+1] != '\n':
-		t.sure = len(t.text)
+		*sure = g.len()
 		l.pos++
-		if c = l.in[l.pos]; c == 0 {
-			t.text = append(t.text, replacement...)
-		} else {
-			t.text = append(t.text, c)
-		}
+		g.addText(l.pos)
 	default:
-		t.text = append(t.text, c)
+		g.addText(l.pos)
 	}
 }
 
-// span adds the longest run of octets that ok accepts.
-func (l *lexer) span(b *strings.Builder, ok func(byte) bool) int {
+// span adds the longest run of octets of a class.
+func (l *lexer) span(g *gathered, of *class) int {
 	start := l.pos
-	for l.pos < len(l.in) && ok(l.in[l.pos]) {
+	for l.pos < len(l.in) && of[l.in[l.pos]] {
 		l.pos++
 	}
-	b.Write(l.in[start:l.pos])
+	g.add(start, l.pos)
 	return l.pos - start
 }
 
-func (l *lexer) atom(b *strings.Builder) result {
-	if l.span(b, isAtext) == 0 {
+func (l *lexer) atom(g *gathered) result {
+	if l.span(g, &atext) == 0 {
 		return failed
 	}
 	return l.skipSpace()
 }
 
-func (l *lexer) token(b *strings.Builder) result {
-	l.span(b, isToken)
+func (l *lexer) token(g *gathered) result {
+	l.span(g, &token)
 	return l.skipSpace()
 }
 
 // phrase reads words; dots stand for themselves, white space between words is one space.
-func (l *lexer) phrase(b *strings.Builder) result {
+func (l *lexer) phrase(g *gathered) result {
 	if l.next() == '.' {
 		return failed
 	}
 	for {
 		var r result
 		if l.next() == '"' {
-			r = l.quoted(b)
+			r = l.quoted(g)
 		} else {
-			l.span(b, func(c byte) bool { return isAtext(c) || c == '.' })
+			l.span(g, &dotted)
 			r = l.skipSpace()
 		}
 		if r != more {
 			return r
 		}
-		if c := l.next(); !isAtext(c) && c != '"' && c != '.' {
+		if c := l.next(); !dotted[c] && c != '"' {
 			return more
 		}
-		b.WriteByte(' ')
+		g.addOctet(' ')
 	}
 }
 
 // dotAtom allows white space around the dots (RFC 5322 §4.4), which it leaves out.
-func (l *lexer) dotAtom(b *strings.Builder) result {
+func (l *lexer) dotAtom(g *gathered) result {
 	for {
-		if r := l.atom(b); r != more {
+		if r := l.atom(g); r != more {
 			return r
 		}
 		if l.next() != '.' {
 			return more
 		}
 		l.pos++
-		b.WriteByte('.')
+		g.addOctet('.')
 		if l.skipSpace() != more {
 			return failed
 		}
@@ -182,13 +165,13 @@ func (l *lexer) dotAtom(b *strings.Builder) result {
 }
 
 // domain reads what follows an `@`, which is at pos.
-func (l *lexer) domain(b *strings.Builder) result {
+func (l *lexer) domain(g *gathered) result {
 	l.pos++
 	if l.skipSpace() != more {
 		return failed
 	}
 	if l.next() != '[' {
-		return l.dotAtom(b)
+		return l.dotAtom(g)
 	}
 	start := l.pos
 	for l.pos++; l.pos < len(l.in); l.pos++ {
@@ -199,7 +182,7 @@ func (l *lexer) domain(b *strings.Builder) result {
 			return failed
 		case ']':
 			l.pos++
-			b.Write(l.in[start:l.pos])
+			g.add(start, l.pos)
 			return l.skipSpace()
 		}
 	}
@@ -207,17 +190,21 @@ func (l *lexer) domain(b *strings.Builder) result {
 	return failed
 }
 
-// isAtext accepts every octet outside ASCII: raw 8-bit names are common.
-func isAtext(c byte) bool {
-	return c > ' ' && c != 0x7f && strings.IndexByte(`()<>[]:;@\,."`, c) < 0
-}
+// class is a set of octets.
+type class [256]bool
 
-func isToken(c byte) bool {
-	return c == '.' || isAtext(c) && c != '/' && c != '?' && c != '='
-}
+// Classes of the lexer. Every octet outside ASCII is atext: raw 8-bit names are common.
+var (
+	atext  = classOf(func(c byte) bool { return c > ' ' && c != 0x7f && strings.IndexByte(`()<>[]:;@\,."`, c) < 0 })
+	dotted = classOf(func(c byte) bool { return c == '.' || atext[c] })
+	token  = classOf(func(c byte) bool { return c == '.' || atext[c] && c != '/' && c != '?' && c != '=' })
+	// encoded is for a value that is an encoded word, which has no quotes: name==?utf-8?b?...?=
+	encoded = classOf(func(c byte) bool { return c != 0 && strings.IndexByte("; \t\r\n", c) < 0 })
+)
 
-// text makes a Value of a field body as it stands.
-func text(b []byte) Value {
-	s := string(bytes.ReplaceAll(b, []byte{0}, []byte(replacement)))
-	return &s
+func classOf(has func(byte) bool) (c class) {
+	for i := range c {
+		c[i] = has(byte(i))
+	}
+	return c
 }

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"strings"
 )
 
 // BufferSize is what Scan reads at once.
@@ -60,7 +59,9 @@ type scanner struct {
 
 func newScanner() *scanner {
 	s := &scanner{addresses: MaxAddresses, budget: MaxHeaders}
+	s.fields.list = make([]field, 0, usualFields)
 	s.open(nil)
+	s.fields.text.Grow(usualText)
 	return s
 }
 
@@ -210,7 +211,8 @@ func (s *scanner) open(parent *Part) {
 		p.Envelope = &Envelope{}
 	}
 	s.parts++
-	s.part, s.inHeader, s.fields, s.block = p, true, fields{message: p.Envelope != nil}, s.at
+	s.part, s.inHeader, s.block = p, true, s.at
+	s.fields.reset(p.Envelope != nil)
 }
 
 // endHeader understands the header of the part once its end is reached.
@@ -219,15 +221,14 @@ func (s *scanner) endHeader() {
 	p.Header.End = s.at
 	p.Body = Range{s.at, s.at}
 	s.inHeader, s.block = false, s.at
-	delimiter := p.take(s.fields.list, &s.addresses)
-	s.fields = fields{}
+	delimiter := p.take(&s.fields, &s.addresses)
 	if p.Kind != Leaf && (p.level >= MaxDepth || s.parts >= MaxParts && p.Kind == Message) {
 		p.Kind, p.Type, p.Subtype = Leaf, value("application"), value("octet-stream")
 		return
 	}
 	switch {
 	case p.Kind == Multipart && delimiter != "":
-		s.bounds = append(s.bounds, boundary{strings.Clone(delimiter), p})
+		s.bounds = append(s.bounds, boundary{delimiter, p})
 	case p.Kind == Message:
 		s.open(p)
 	}

@@ -1,7 +1,6 @@
 package mime
 
 import (
-	"bytes"
 	"strconv"
 	"strings"
 )
@@ -177,13 +176,12 @@ func appendString(b []byte, s string) []byte {
 		return appendLiteral(b, s)
 	}
 	b = append(b, '"')
-	for i := 0; i < len(s); i++ {
-		if s[i] == '"' || s[i] == '\\' {
-			b = append(b, '\\')
-		}
-		b = append(b, s[i])
+	for ; escapes > 0; escapes-- {
+		i := strings.IndexAny(s, `"\`)
+		b = append(append(b, s[:i]...), '\\', s[i])
+		s = s[i+1:]
 	}
-	return append(b, '"')
+	return append(append(b, s...), '"')
 }
 
 func appendLiteral(b []byte, s string) []byte {
@@ -208,10 +206,31 @@ func appendWords(b []byte, v Value) []byte {
 	if v == nil {
 		return append(b, "NIL"...)
 	}
-	words := bytes.FieldsFunc([]byte(*v), func(r rune) bool { return r == ' ' || r == '\t' || r == '\r' || r == '\n' })
-	s := string(bytes.Join(words, []byte{' '}))
-	if s != "" && (s != *v || strings.ContainsAny(s, `"\`)) {
+	s, changed := *v, !isWords(*v)
+	if changed {
+		s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == ' ' || r == '\t' || r == '\r' || r == '\n' }), " ")
+	}
+	if s != "" && (changed || strings.ContainsAny(s, `"\`)) {
 		return appendLiteral(b, s)
 	}
 	return appendString(b, s)
+}
+
+// isWords says that all white space of a text is single spaces between words.
+func isWords(s string) bool {
+	space := true
+	for i := range len(s) {
+		switch s[i] {
+		case '\t', '\r', '\n':
+			return false
+		case ' ':
+			if space {
+				return false
+			}
+			space = true
+		default:
+			space = false
+		}
+	}
+	return !space
 }
