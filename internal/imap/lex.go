@@ -172,11 +172,12 @@ func (p *parser) number() uint64 {
 	if p.err != nil {
 		return 0
 	}
-	n := literalSize(digits)
-	if n == math.MaxInt64 {
+	n, err := strconv.ParseUint(string(digits), 10, 63)
+	if err != nil {
 		p.fail("number too large")
+		return 0
 	}
-	return uint64(n)
+	return n
 }
 
 // number32 reads an nz-number.

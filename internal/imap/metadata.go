@@ -61,19 +61,36 @@ func parseGetMetadata(p *parser) Command {
 	}
 	get.Mailbox = p.mailbox()
 	p.sp()
+	if late := p.metadataEntries(get); late {
+		p.sp()
+		if p.metadataEntries(get) {
+			p.fail("options twice")
+		}
+	}
+	return get
+}
+
+// metadataEntries reads the names of entries. Late are options in their place: the examples of RFC 5464 §4.2 have them
+// behind the mailbox, and so have clients.
+func (p *parser) metadataEntries(get *GetMetadata) (late bool) {
 	if p.peek() != '(' {
 		get.Entries = []string{p.entryName()}
-		return get
+		return false
 	}
 	p.list(func() {
+		if c := p.peek(); late || len(get.Entries) == 0 && c != '/' && isWordChar(c) {
+			late = true
+			p.metadataOption(get)
+			return
+		}
 		if get.Entries = append(get.Entries, p.entryName()); len(get.Entries) > maxEntries {
 			p.refuse(BAD, CodeLimit, "too many entries")
 		}
 	})
-	if len(get.Entries) == 0 {
+	if !late && len(get.Entries) == 0 {
 		p.fail("no entries")
 	}
-	return get
+	return late
 }
 
 func (p *parser) metadataOption(get *GetMetadata) {

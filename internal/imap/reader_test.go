@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"reflect"
 	"strings"
 	"testing"
@@ -96,6 +97,9 @@ func TestCommands(t *testing.T) {
 		{`GETMETADATA "" /shared/Comment`, &GetMetadata{Entries: []string{"/shared/comment"}, MaxSize: -1}},
 		{`GETMETADATA (MAXSIZE 1024 DEPTH infinity) INBOX (/shared/comment /private/comment)`,
 			&GetMetadata{"INBOX", []string{"/shared/comment", "/private/comment"}, DepthInfinity, 1024}},
+		{`GETMETADATA "INBOX" (MAXSIZE 1024) (/shared/comment /private/comment)`,
+			&GetMetadata{"INBOX", []string{"/shared/comment", "/private/comment"}, DepthZero, 1024}},
+		{`GETMETADATA a (DEPTH 1) /private/x`, &GetMetadata{"a", []string{"/private/x"}, DepthOne, -1}},
 		{`SETMETADATA INBOX (/private/comment "new" /shared/comment NIL /private/empty "")`,
 			&SetMetadata{"INBOX", []MetadataEntry{{"/private/comment", "new", true}, {"/shared/comment", "NIL", false}, {"/private/empty", "", true}}}},
 		{`NOTIFY NONE`, &Notify{}},
@@ -269,6 +273,7 @@ func TestSearchCommands(t *testing.T) {
 		{`SEARCH (SEEN (OR 1 (BODY "x" DRAFT))) HEADER Message-ID ""`, &Search{Key: and(
 			and(flag(FlagSeen), and(Key{Op: KeyOr, Keys: []Key{{Op: KeySeq, Set: Set{{1, 1}}},
 				and(Key{Op: KeyBody, Text: "x"}, flag(FlagDraft))}})), header("Message-ID", ""))}},
+		{`SEARCH MODSEQ 9223372036854775807`, &Search{Key: and(Key{Op: KeyModSeq, Num: math.MaxInt64})}},
 		{`SEARCH MODSEQ "/flags/\\draft" all 620162338`, &Search{Key: and(Key{Op: KeyModSeq, Num: 620162338})}},
 		{`SEARCH YOUNGER 259200 OLDER 1`, &Search{Key: and(Key{Op: KeyYounger, Num: 259200}, Key{Op: KeyOlder, Num: 1})}},
 		{`SEARCH RETURN (SAVE PARTIAL 500:1) $ UID $`, &Search{Extended: true, Return: ReturnSave | ReturnPartial,
