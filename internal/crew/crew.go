@@ -3,10 +3,10 @@
 package crew
 
 import (
-	"fmt"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
+
+	"postrider/internal/fault"
 )
 
 // Crew is a number of helpers. A nil Crew has none.
@@ -19,27 +19,24 @@ func New(n int) *Crew { return &Crew{free: make(chan struct{}, max(n, 0))} }
 
 // Do calls work in the calling goroutine and, at the same time, in as many helpers as are free, at most most; work takes its
 // share from what is left, and returns when nothing is. Do returns when all have returned. Where work panics in a helper, Do
-// panics with that in the calling goroutine, so that the fault is that of its session.
+// panics with that, a *fault.Error, in the calling goroutine, so that the fault is that of its session.
 func (c *Crew) Do(most int, work func(helper bool)) {
 	var others sync.WaitGroup
-	var fault atomic.Pointer[Fault]
+	var failure atomic.Value
 	for i := 0; i < most && c.take(); i++ {
 		others.Go(func() {
 			defer c.give()
-			defer func() {
-				if v := recover(); v != nil {
-					fault.Store(&Fault{v, debug.Stack()})
-				}
-			}()
-			work(true)
+			if err := fault.Guard(func() error { work(true); return nil }); err != nil {
+				failure.Store(err)
+			}
 		})
 	}
 	func() {
 		defer others.Wait() // also when work panics here
 		work(false)
 	}()
-	if f := fault.Load(); f != nil {
-		panic(f)
+	if err := failure.Load(); err != nil {
+		panic(err)
 	}
 }
 
@@ -56,11 +53,3 @@ func (c *Crew) take() bool {
 }
 
 func (c *Crew) give() { <-c.free }
-
-// Fault is a panic of a helper.
-type Fault struct {
-	Value any
-	Stack []byte // of the helper
-}
-
-func (f *Fault) Error() string { return fmt.Sprintf("%v\n%s", f.Value, f.Stack) }

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"postrider/internal/fault"
 )
 
 func TestDo(t *testing.T) {
@@ -61,8 +63,8 @@ func TestFault(t *testing.T) {
 	var both sync.WaitGroup
 	both.Add(2)
 	defer func() {
-		f, ok := recover().(*Fault)
-		if !ok || f.Value != "fault" || !strings.Contains(f.Error(), "crew_test.go") {
+		f, ok := recover().(*fault.Error)
+		if !ok || f.Value != "fault" || !strings.Contains(string(f.Stack), "crew_test.go") {
 			t.Errorf("%v", f)
 		}
 		if !c.take() {

@@ -3,10 +3,9 @@ package imapd
 import (
 	"context"
 	"errors"
-	"fmt"
-	"runtime/debug"
 	"time"
 
+	"postrider/internal/fault"
 	"postrider/internal/imap"
 	"postrider/internal/mailstore"
 )
@@ -35,7 +34,7 @@ func (s *session) meanwhile(ctx context.Context, read func() error, idle bool) e
 	done := make(chan error, 1)
 	s.stream.idling = true
 	go func() {
-		err := guarded(read)
+		err := fault.Guard(read)
 		cancel() // a Sync that waits for a lock
 		done <- err
 	}()
@@ -45,28 +44,10 @@ func (s *session) meanwhile(ctx context.Context, read func() error, idle bool) e
 		err = <-done
 	}
 	s.stream.idling = false
-	if f := (*faultError)(nil); errors.As(err, &f) {
+	if f := (*fault.Error)(nil); errors.As(err, &f) {
 		panic(f) // where it ends this session only
 	}
 	return err
-}
-
-// faultError is a fault of the program, which as such would end all sessions of the process.
-type faultError struct {
-	value any
-	stack []byte
-}
-
-func (f *faultError) Error() string { return fmt.Sprintf("%v\n%s", f.value, f.stack) }
-
-// guarded is read, with a fault of it as an error.
-func guarded(read func() error) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = &faultError{v, debug.Stack()}
-		}
-	}()
-	return read()
 }
 
 // watch tells changes until done says that something was read, or could not be, or until the session is to end.

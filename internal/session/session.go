@@ -12,12 +12,12 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
 
 	"postrider/internal/auth"
+	"postrider/internal/fault"
 	"postrider/internal/logline"
 	"postrider/internal/mailstore"
 	"postrider/internal/session/handover"
@@ -170,7 +170,7 @@ func (s *Server) run(ctx context.Context, r *Request, file *os.File) {
 	defer conn.Close()
 	var serve Serve
 	give := func() {}
-	err = guard(func() (err error) {
+	err = fault.Guard(func() (err error) {
 		if r.Store, give, err = s.stores.take(r, s.roots[0].path); err == nil {
 			serve, err = s.engine(ctx, r)
 		}
@@ -186,7 +186,7 @@ func (s *Server) run(ctx context.Context, r *Request, file *os.File) {
 		conn.Close() // its client is told that there is no session: this one ends with its first word
 	}
 	summary := "Internal error"
-	err = guard(func() error { summary = connected(ctx, conn, serve); return nil })
+	err = fault.Guard(func() error { summary = connected(ctx, conn, serve); return nil })
 	r.Log.end(summary)
 	s.answer(r, auth.End, nil)
 	s.fault(r, err)
@@ -227,29 +227,11 @@ func (s *Server) answer(r *Request, verb auth.Verb, reason error) error {
 	return s.conn.WriteLine(a.Line(), nil)
 }
 
-// faultError is a fault of the program in one session.
-type faultError struct {
-	value any
-	stack []byte
-}
-
-func (e *faultError) Error() string { return fmt.Sprintf("internal error: %v", e.value) }
-
-// guard keeps a fault in one session from ending the others.
-func guard(f func() error) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = &faultError{v, debug.Stack()}
-		}
-	}()
-	return f()
-}
-
 // fault logs a fault of the program. What the others share may be damaged by it: the process takes no more.
 func (s *Server) fault(r *Request, err error) {
-	var f *faultError
+	var f *fault.Error
 	if errors.As(err, &f) {
-		r.Log.Error("%v\n%s", f, f.stack)
+		r.Log.Error("%v\n%s", f, f.Stack)
 		s.takeNoMore()
 	}
 }
