@@ -120,6 +120,30 @@ func TestCacheIsUsed(t *testing.T) {
 	}
 }
 
+// misnamed is a source whose file has another size than its name tells.
+type misnamed struct{ *mail }
+
+func (m misnamed) Name() (string, int64) {
+	base, _ := m.mail.Name()
+	return base, 1 << 20
+}
+
+// TestCacheOfMisnamed: what would not be found again is not written.
+func TestCacheOfMisnamed(t *testing.T) {
+	t.Parallel()
+	dir, list := store(t, plain, mixed)
+	for i, src := range list {
+		list[i] = misnamed{src.(*mail)}
+	}
+	f := &Fetcher{Cache: cache.Open(dir)}
+	defer f.Cache.Close()
+	f.Cache.Refresh()
+	all(t, f, list, "(ENVELOPE BODYSTRUCTURE)")
+	if info, err := os.Stat(filepath.Join(dir, cache.FileName)); err == nil {
+		t.Errorf("%d octets in the cache", info.Size())
+	}
+}
+
 // TestCacheOfOther is a cache whose records do not fit the files: lengths announced are lengths sent, or the connection ends.
 func TestCacheOfOther(t *testing.T) {
 	t.Parallel()

@@ -91,7 +91,7 @@ func (f *Fetcher) begin(m *Message, items []imap.FetchItem) (a answer, err error
 	if r := f.take(m.Source); r != nil {
 		a, err = r.answer, r.err
 		r.answer = answer{}
-		f.remember(a.record)
+		f.remember(m.Source, a.record)
 	} else {
 		a = answer{source: m.Source, need: f.need(items)}
 	}

@@ -17,7 +17,7 @@ func (a *answer) findRecord(ctx context.Context, f *Fetcher) error {
 	if err := a.build(ctx); err != nil {
 		return err
 	}
-	f.remember(a.record)
+	f.remember(a.source, a.record)
 	return nil
 }
 
@@ -34,9 +34,12 @@ func (f *Fetcher) cached(s Source, n *need) *cache.Record {
 	return r
 }
 
-// remember takes a record for the cache.
-func (f *Fetcher) remember(r *cache.Record) {
+// remember takes a record for the cache, unless it would not be found there since the name of the file tells another size.
+func (f *Fetcher) remember(s Source, r *cache.Record) {
 	if f.Cache == nil || r == nil {
+		return
+	}
+	if _, size := s.Name(); size >= 0 && size != r.Size {
 		return
 	}
 	if f.batch.Full() {

@@ -49,8 +49,11 @@ func (h *headers) of(ctx context.Context, s *source) ([]byte, error) {
 	return header, nil
 }
 
-// remember takes a header for the cache; what is too large for that is read again the next time.
+// remember takes a header for the cache; what is too large for that, or has another size than its name tells, is read again the next time.
 func (h *headers) remember(s *source, info cache.Info, header []byte) {
+	if _, size := s.Name(); size >= 0 && size != info.Size {
+		return
+	}
 	if h.builder == nil {
 		lines := bufio.NewReaderSize(nil, mime.BufferSize)
 		h.builder = cache.NewBuilder(lines, mime.NewReader(lines))

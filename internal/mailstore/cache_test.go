@@ -50,3 +50,28 @@ func TestCacheIsTidied(t *testing.T) {
 		t.Error("the record of the message is gone")
 	}
 }
+
+// TestCacheDoesNotGrow: one session that brings, reads and removes messages leaves no more behind than any other.
+func TestCacheDoesNotGrow(t *testing.T) {
+	t.Parallel()
+	s := newStore(t, Options{})
+	box := openBox(t, s, Inbox)
+	for range 40 {
+		appendTo(t, s, Inbox, "a: b\n\nc\n", 0)
+		syncBox(t, box)
+		m := box.Messages()[0]
+		box.Cache().Refresh()
+		var b cache.Batch
+		b.Add(&cache.Record{Base: m.Base(), Info: cache.Info{Size: m.Size(), Wire: -1}, Header: make([]byte, 60_000)})
+		if err := box.Cache().Append(&b); err != nil {
+			t.Fatal(err)
+		}
+		if err := box.Expunge(t.Context(), box.Messages()); err != nil {
+			t.Fatal(err)
+		}
+		syncBox(t, box)
+	}
+	if info, err := os.Stat(filepath.Join(s.root, cache.FileName)); err != nil || info.Size() > 3<<19 {
+		t.Errorf("%v, %v", info, err)
+	}
+}

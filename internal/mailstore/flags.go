@@ -117,6 +117,9 @@ func (b *Mailbox) remove(ctx context.Context, msgs []*Message, flags Flags) (gon
 	err = b.change(ctx, msgs, func(lock *folderLock, list []*Message) ([]*Message, difference, error) {
 		return b.folder.unlink(lock, list, flags, &gone)
 	})
+	if s := b.folder.published.Load(); s != nil {
+		b.folder.tidyCache(s.messages) // not only at the end: a session may bring and remove any number
+	}
 	return gone, storeError("expunge", err)
 }
 
