@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"postrider/internal/mailstore"
 	"postrider/internal/mbox"
 )
@@ -24,12 +26,15 @@ func importMbox(ctx context.Context, c *command, args []string) error {
 	if err != nil {
 		return err
 	}
-	file, err := os.Open(path) // before the rights are gone: it need not be the user's
+	file, err := openFirst(path)
 	if err != nil {
 		return err
 	}
-	defer file.Close()
 	store, err := c.open()
+	if err == nil && file == nil {
+		file, err = os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	}
+	defer file.Close()
 	if err != nil {
 		return err
 	}

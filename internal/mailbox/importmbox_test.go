@@ -196,3 +196,34 @@ func TestOwner(t *testing.T) {
 		}
 	}
 }
+
+// TestLinks: what a user can put in the way of root leads to nothing of others.
+func TestLinks(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("only root can read what the user cannot")
+	}
+	const other = nobody - 1
+	secret, home := mboxFile(t, 1), t.TempDir()
+	his, hers := filepath.Join(home, "Maildir"), newMaildir(t)
+	for name, to := range map[string]string{"link": secret, "dir": filepath.Dir(secret), "Maildir": hers} {
+		if err := os.Symlink(to, filepath.Join(home, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Link(secret, filepath.Join(home, "name")); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"link", "dir/mbox", "name"} {
+		out, status := runChild(t, "import", "mbox", "-maildir", hers, filepath.Join(home, name), "INBOX")
+		if status != exitIO || !strings.Contains(out, "permission denied") {
+			t.Errorf("%s: %d %s", name, status, out)
+		}
+	}
+	if err := os.Lchown(home, other, other); err != nil {
+		t.Fatal(err)
+	}
+	if out, status := runChild(t, "check", "-maildir", his); status != exitIO || !strings.Contains(out, "leads to mail of uid") {
+		t.Errorf("%d %s", status, out)
+	}
+}
