@@ -236,7 +236,7 @@ func newUIDs(client *imapclient.Client, exists uint32, l *ledger) (uids []imap.U
 		if r.Start == 0 || r.Stop < r.Start {
 			return nil, errors.New("the server sent UIDs that make no sense")
 		}
-		if total += uint64(r.Stop-r.Start) + 1; total > uint64(exists)+manyMore {
+		if total += uint64(r.Stop-r.Start) + 1; total > min(uint64(exists), maxMessages)+manyMore {
 			return nil, errors.New("the server sent more UIDs than the folder has messages")
 		}
 		for uid := uint64(r.Start); uid <= uint64(r.Stop); uid++ {
@@ -247,6 +247,9 @@ func newUIDs(client *imapclient.Client, exists uint32, l *ledger) (uids []imap.U
 	}
 	return uids, nil
 }
+
+// maxMessages is how many a folder there may have; their UIDs are in memory.
+const maxMessages = 10_000_000
 
 // manyMore is how many messages may come to a folder between two commands.
 const manyMore = 10_000

@@ -206,7 +206,7 @@ func (b *body) Read(p []byte) (int, error) {
 func (b *body) header(m *Message) ([]byte, error) {
 	var header []byte
 	dropping, start := false, true
-	for len(header) < maxHeader {
+	for size := 0; size < maxHeader; {
 		line, err := b.next()
 		if err == io.EOF {
 			break
@@ -214,6 +214,7 @@ func (b *body) header(m *Message) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
+		size += len(line)
 		if start && line[0] != ' ' && line[0] != '\t' {
 			dropping = m.take(line)
 		}

@@ -155,6 +155,10 @@ func TestLongLines(t *testing.T) {
 	if got, err := io.ReadAll(m); err != nil || len(m.Status) != 3 || !strings.HasSuffix(string(got), "Status: R\nB: "+long+"\n") {
 		t.Error(m.Status, len(got), err)
 	}
+	m, err = NewReader(strings.NewReader(from+strings.Repeat("Status: R\nX-Keywords: a b\n", 100_000)), 0).Next()
+	if err != nil || len(m.Status) > maxHeader/len("Status: R\n") || len(m.Keywords) > maxHeader/len("a b\n") {
+		t.Error(len(m.Status), len(m.Keywords), err)
+	}
 }
 
 // FuzzReader: what was written as mboxrd is read as it was, and no file makes a reader fail or lose its place.
