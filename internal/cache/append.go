@@ -111,9 +111,9 @@ func goodEnd(f *os.File, size int64, all bool) (int64, error) {
 	}
 	end := int64(0)
 	if hasMagic(f) {
-		var b blockReader
+		var w Window
 		for end = int64(len(magic)); end < size; {
-			_, n, ok := b.next(f, end, size)
+			_, n, ok := w.heads(f, end, size)
 			if !ok {
 				break
 			}
@@ -139,7 +139,6 @@ func endsWell(f *os.File, size int64) bool {
 	if n != ^binary.LittleEndian.Uint32(end[4:]) || int64(n) > size-int64(len(magic)) {
 		return false
 	}
-	var b blockReader
-	_, got, ok := b.next(f, size-int64(n), size)
+	_, got, ok := new(Window).heads(f, size-int64(n), size)
 	return ok && got == int64(n) && hasMagic(f)
 }

@@ -85,3 +85,22 @@ func BenchmarkBuild(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkKey is what sorting reads in a new connection.
+func BenchmarkKey(b *testing.B) {
+	for _, each := range []bool{false, true} {
+		b.Run(fmt.Sprintf("OneByOne=%v", each), func(b *testing.B) {
+			dir, names := benchCache(b, each)
+			c := Open(dir)
+			c.Refresh()
+			for b.Loop() {
+				var w Window
+				for _, n := range names {
+					if _, _, ok := c.Key(&w, n, -1); !ok {
+						b.Fatal(n)
+					}
+				}
+			}
+		})
+	}
+}

@@ -6,18 +6,20 @@ import (
 	"io"
 
 	"postrider/internal/mime"
+	"postrider/internal/sortkey"
 )
 
 // Builder makes records of messages. It is not for concurrent use.
 type Builder struct {
 	lines  *bufio.Reader
 	reader *mime.Reader
+	keys   *sortkey.Maker
 	text   []byte
 }
 
 // NewBuilder returns a Builder that works in the buffer of lines, of mime.BufferSize or more, and in a reader of that buffer.
 func NewBuilder(lines *bufio.Reader, reader *mime.Reader) *Builder {
-	return &Builder{lines: lines, reader: reader}
+	return &Builder{lines: lines, reader: reader, keys: sortkey.NewMaker()}
 }
 
 // Build reads the message in file, of which info says size and date, and makes its record; with whole set it reads all of it, else the
@@ -54,8 +56,11 @@ func (b *Builder) Build(base string, info Info, file io.ReaderAt, whole bool) (*
 	if err := b.header(file, p, n); err != nil {
 		return nil, err
 	}
+	header := len(b.text)
+	b.text, r.Sent = b.keys.Append(b.text, b.text[places:])
 	r.Envelope, r.Structure = b.text[:envelope:envelope], b.text[envelope:structure:structure]
-	r.Places, r.Header = b.text[structure:places:places], b.text[places:]
+	r.Places, r.Header = b.text[structure:places:places], b.text[places:header:header]
+	r.Key = b.text[header:]
 	if !r.fits() || whole && len(r.Places) == 0 {
 		return nil, nil
 	}

@@ -9,19 +9,20 @@
 package cache
 
 import (
-	"hash/crc32"
-	"io"
 	"os"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"postrider/internal/sortkey"
 )
 
 // FileName is that of the cache in a folder's directory.
 const FileName = "postrider.cache"
 
-// maxEntries bounds what is held of a file in memory, about 80 octets each.
+// maxEntries bounds what is held of a file in memory, about 120 octets each.
 const maxEntries = 1 << 19
 
 // Cache is the cache of a folder as a process knows it. It is safe for concurrent use.
@@ -31,8 +32,9 @@ type Cache struct {
 	mu      sync.RWMutex
 	file    *os.File // nil = there is none, or it was not looked at
 	id      inode
-	end     int64            // of the blocks that are known
-	stuck   bool             // what follows is no block, or not yet
+	end     int64 // of the blocks that are known
+	stuck   bool  // what follows is no block, or not yet
+	blocks  int
 	entries []entry          // in the order of the file
 	index   map[uint64]int32 // of the last entry of each name, by its hash
 }
@@ -41,14 +43,22 @@ type inode struct{ dev, ino uint64 }
 
 // entry is what is held of a record.
 type entry struct {
-	hash  uint64
-	check uint32 // of the name, beside its hash
-	crc   uint32 // of the body
-	off   int64  // of the body in the file
-	n     uint32 // octets of the body
-	whole bool
-	Info
+	hash             uint64
+	check            uint32 // of the name, beside its hash
+	whole            bool
+	size, wire, date int64 // as in Info; the date in ns
+	sent             sortkey.Sent
+	key, body        place
 }
+
+// place is where some octets are in the file.
+type place struct {
+	off int64
+	n   uint32
+	crc uint32
+}
+
+func (e *entry) info() Info { return Info{Size: e.size, Wire: e.wire, Date: time.Unix(0, e.date)} }
 
 // Open names the cache of the folder in dir. Nothing is read yet.
 func Open(dir string) *Cache { return &Cache{path: dir + "/" + FileName} }
@@ -64,7 +74,7 @@ func (c *Cache) forget() {
 	if c.file != nil {
 		c.file.Close()
 	}
-	c.file, c.id, c.end, c.stuck, c.entries, c.index = nil, inode{}, 0, false, nil, nil
+	c.file, c.id, c.end, c.stuck, c.blocks, c.entries, c.index = nil, inode{}, 0, false, 0, nil, nil
 }
 
 // Refresh looks for what was appended since it was last called. It is for the beginning of a command, not for each message. What
@@ -103,19 +113,20 @@ func (c *Cache) reopen() {
 
 // read takes the heads of the blocks from c.end on.
 func (c *Cache) read(size int64) {
-	var b blockReader
+	var w Window
 	for c.end < size && len(c.entries) < maxEntries {
-		heads, n, ok := b.next(c.file, c.end, size)
+		heads, n, ok := w.heads(c.file, c.end, size)
 		if c.stuck = !ok; !ok {
 			return
 		}
-		for len(heads) > 0 && len(c.entries) < maxEntries {
-			var e entry
-			if e, heads = parseHead(heads, c.end, n); e.n > 0 {
+		for key := c.end + blockHead + int64(len(heads)); len(heads) > 0 && len(c.entries) < maxEntries; heads = heads[headSize:] {
+			e := parseHead(heads, c.end, n, key)
+			if key += int64(e.key.n); e.body.n > 0 {
 				c.index[e.hash] = int32(len(c.entries))
 				c.entries = append(c.entries, e)
 			}
 		}
+		c.blocks++
 		c.end += n
 	}
 }
@@ -128,7 +139,7 @@ func (c *Cache) find(base string, size int64) (entry, bool) {
 		return entry{}, false
 	}
 	e := c.entries[i]
-	return e, e.check == check && (size < 0 || size == e.Size)
+	return e, e.check == check && (size < 0 || size == e.size)
 }
 
 // Find returns sizes and dates of a message, and whether its record is whole; size is that of the file, negative if that is not
@@ -137,7 +148,31 @@ func (c *Cache) Find(base string, size int64) (info Info, whole, ok bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	e, ok := c.find(base, size)
-	return e.Info, e.whole, ok
+	if !ok {
+		return Info{}, false, false
+	}
+	return e.info(), e.whole, true
+}
+
+// Sent says when a message was sent; false if there is no record of it.
+func (c *Cache) Sent(base string, size int64) (sent sortkey.Sent, ok bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	e, ok := c.find(base, size)
+	return e.sent, ok
+}
+
+// Key reads the sort key of a message, and says when that was sent; false if there is none. It is valid until the next call with
+// the same Window, which is for keys alone.
+func (c *Cache) Key(w *Window, base string, size int64) (key []byte, sent sortkey.Sent, ok bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	e, ok := c.find(base, size)
+	if !ok {
+		return nil, sortkey.Sent{}, false
+	}
+	key = w.load(c.file, &e.key)
+	return key, e.sent, key != nil
 }
 
 // Get reads the record of a message; nil if there is none. It is valid until the next Get with the same Window.
@@ -148,59 +183,11 @@ func (c *Cache) Get(w *Window, base string, size int64) *Record {
 	if !ok {
 		return nil
 	}
-	name := w.load(c.file, &e)
-	if string(name) != base {
+	if string(w.record(c.file, &e)) != base {
 		return nil
 	}
-	w.record.Base = base
-	return &w.record
-}
-
-// Window is the memory of one who reads records, most often in the order of the file. The zero value is ready.
-type Window struct {
-	file   *os.File
-	off    int64
-	text   []byte
-	record Record
-}
-
-const (
-	windowSize = 256 << 10 // what is read at once of records that follow each other
-	windowNear = 64 << 10  // how far apart they may be
-)
-
-// load reads the record of an entry and gives the name in it, nil if it is not what was written.
-func (w *Window) load(f *os.File, e *entry) (base []byte) {
-	body := w.read(f, e.off, int(e.n))
-	if body == nil || crc32.Checksum(body, castagnoli) != e.crc {
-		return nil
-	}
-	base, ok := w.record.parse(body)
-	if !ok || w.record.Whole() != e.whole {
-		return nil
-	}
-	w.record.Info = e.Info
-	return base
-}
-
-// read returns n octets at off, nil if they are not there.
-func (w *Window) read(f *os.File, off int64, n int) []byte {
-	if end := w.off + int64(len(w.text)); w.file == f && off >= w.off && off+int64(n) <= end {
-		return w.text[off-w.off:][:n]
-	}
-	want := n
-	if last := w.off + int64(len(w.text)); w.file == f && off >= w.off && off < last+windowNear {
-		want = max(n, windowSize)
-	}
-	if cap(w.text) < want {
-		w.text = make([]byte, want)
-	}
-	got, err := f.ReadAt(w.text[:want], off)
-	w.file, w.off, w.text = f, off, w.text[:got]
-	if got < n || err != nil && err != io.EOF {
-		return nil
-	}
-	return w.text[:n]
+	w.last.Base = base
+	return &w.last
 }
 
 // openFile opens a regular file whatever else stands there.

@@ -23,7 +23,7 @@ func builder() *Builder {
 	return NewBuilder(lines, mime.NewReader(lines))
 }
 
-const mail = "From: a@example.org\nSubject: %s\nContent-Type: multipart/mixed; boundary=x\n\n--x\n\none\n--x\nContent-Type: text/html\n\ntwo\n--x--\n"
+const mail = "From: a@example.org\nDate: 12 Mar 2020 10:00 +0100\nSubject: %s\nContent-Type: multipart/mixed; boundary=x\n\n--x\n\none\n--x\nContent-Type: text/html\n\ntwo\n--x--\n"
 
 var arrived = time.Unix(1700000000, 123456789)
 
@@ -84,12 +84,21 @@ func TestRecord(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Refresh()
-	var w Window
+	var w, keys Window
 	got := c.Get(&w, "a", want.Size)
+	if key, sent, ok := c.Key(&keys, "a", want.Size); !ok || !bytes.Equal(key, want.Key) || sent != want.Sent || len(key) == 0 || !sent.Known {
+		t.Errorf("key %q, sent %v, %v", key, sent, ok)
+	}
+	if sent, ok := c.Sent("a", want.Size); !ok || sent != want.Sent {
+		t.Error(sent, ok)
+	}
+	want.Key = nil
 	if !reflect.DeepEqual(got, want) {
 		t.Fatalf("got %+v\nwant %+v", got, want)
 	}
-	if c.Get(&w, "a", want.Size+1) != nil || c.Get(&w, "b", -1) != nil {
+	_, sentOther := c.Sent("a", want.Size+1)
+	_, _, keyOther := c.Key(&keys, "b", -1)
+	if c.Get(&w, "a", want.Size+1) != nil || c.Get(&w, "b", -1) != nil || sentOther || keyOther {
 		t.Error("found a message of another size, or another name")
 	}
 	info, whole, ok := c.Find("a", -1)
@@ -100,7 +109,7 @@ func TestRecord(t *testing.T) {
 	if p == nil || len(p.Parts) != 2 || p.Parts[1].Body.Size() != 3 {
 		t.Errorf("places %+v", p)
 	}
-	if header := string(c.Get(&w, "a", -1).Header); !strings.HasSuffix(header, "\r\n\r\n") || strings.Count(header, "\n") != 4 {
+	if header := string(c.Get(&w, "a", -1).Header); !strings.HasSuffix(header, "\r\n\r\n") || strings.Count(header, "\n") != 5 {
 		t.Errorf("header %q", header)
 	}
 }
@@ -252,6 +261,12 @@ func TestTidy(t *testing.T) {
 	if len(c.entries) != len(want) {
 		t.Errorf("%d records", len(c.entries))
 	}
+	keys := new(Window)
+	for _, n := range want {
+		if key, _, ok := c.Key(keys, n, -1); !ok || !bytes.Equal(key, build(t, n, true).Key) {
+			t.Fatalf("%s: key %q, %v", n, key, ok)
+		}
+	}
 	if left, _ := filepath.Glob(dir + "/*.tmp"); left != nil {
 		t.Error(left)
 	}
@@ -276,6 +291,37 @@ func TestWorth(t *testing.T) {
 	}
 	if c.Refresh(); !c.Worth(7) || c.Worth(20) {
 		t.Error("read:", len(c.entries))
+	}
+}
+
+// TestSmallBlocks has a folder in which each message was appended alone.
+func TestSmallBlocks(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	r := build(t, "a", true)
+	r.Header = make([]byte, 8<<10)
+	var names []string
+	for i := range 2 * manyBlocks {
+		r.Base = fmt.Sprint(i)
+		names = append(names, r.Base)
+		var b Batch
+		b.Add(r)
+		if err := Append(dir, &b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := Open(dir)
+	defer c.Close()
+	expect(t, c, names, names...)
+	if !c.Worth(len(names)) {
+		t.Error("not worth a tidy")
+	}
+	if err := Tidy(dir, func(string) bool { return true }); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, c, names, names...)
+	if c.Worth(len(names)) || c.blocks > 10 {
+		t.Error(c.blocks, "blocks")
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"postrider/internal/sortkey"
 )
 
 // FuzzFile reads a file that anybody may have written; with fix set the sums are made right, so that what is behind them is
@@ -32,8 +34,11 @@ func FuzzFile(f *testing.F) {
 		c := Open(dir)
 		defer c.Close()
 		c.Refresh()
-		var w Window
+		var w, keys Window
 		for _, base := range []string{"a", "b"} {
+			if key, _, ok := c.Key(&keys, base, -1); ok && len(key) > sortkey.MaxSize {
+				t.Fatalf("key of %d octets", len(key))
+			}
 			r := c.Get(&w, base, -1)
 			if r == nil {
 				continue
@@ -64,8 +69,13 @@ func repair(text []byte) {
 		if count <= 0 || count > maxRecords || n < end+blockEnd || n > len(block) {
 			return
 		}
+		key := end
 		for i := range count {
 			head := block[blockHead+i*headSize:]
+			if length := int(le.Uint16(head[62:])); length <= n-key {
+				le.PutUint32(head[64:], crc32.Checksum(block[key:key+length], castagnoli))
+				key += length
+			}
 			from, size := int(le.Uint32(head[12:])), int(le.Uint32(head[16:]))
 			if from <= n && size <= n-from {
 				le.PutUint32(head[20:], crc32.Checksum(block[from:from+size], castagnoli))

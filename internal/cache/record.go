@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"postrider/internal/mime"
+	"postrider/internal/sortkey"
 )
 
 // Info is what is known of a message beside its text.
@@ -22,6 +23,8 @@ type Record struct {
 	Structure []byte // BODYSTRUCTURE; empty in a record that is not whole, as its message was read to the end of its header only
 	Places    []byte // of its parts in the file, for mime.ParsePlaces; empty likewise
 	Header    []byte // with CRLF and the blank line
+	Sent      sortkey.Sent
+	Key       []byte // for sorting; only Cache.Key reads it
 }
 
 // Whole says that the message was read to its end.
@@ -32,14 +35,14 @@ func (r *Record) Part() *mime.Part { return mime.ParsePlaces(r.Places, r.Size) }
 
 // Clone returns a record that stays valid.
 func (r *Record) Clone() *Record {
-	text := make([]byte, 0, len(r.Envelope)+len(r.Structure)+len(r.Places)+len(r.Header))
+	text := make([]byte, 0, len(r.Envelope)+len(r.Structure)+len(r.Places)+len(r.Header)+len(r.Key))
 	take := func(part []byte) []byte {
 		start := len(text)
 		text = append(text, part...)
 		return text[start:len(text):len(text)]
 	}
 	return &Record{Base: r.Base, Info: r.Info, Envelope: take(r.Envelope), Structure: take(r.Structure), Places: take(r.Places),
-		Header: take(r.Header)}
+		Header: take(r.Header), Sent: r.Sent, Key: take(r.Key)}
 }
 
 // Bounds on one record. A message that needs more has none.
@@ -54,7 +57,7 @@ const (
 
 func (r *Record) fits() bool {
 	return len(r.Base) <= maxBase && len(r.Header) <= maxHeader && len(r.Envelope) <= maxText &&
-		len(r.Structure) <= maxText && len(r.Places) <= maxText
+		len(r.Structure) <= maxText && len(r.Places) <= maxText && len(r.Key) <= sortkey.MaxSize
 }
 
 // appendBody appends the texts of a record, each length first.

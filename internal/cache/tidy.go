@@ -13,16 +13,20 @@ import (
 const tidySize = 1 << 20
 
 // Worth says whether the cache of a folder with so many messages is worth a Tidy: it is large, and either has more than twice as many
-// records as there are messages, or was not read and has much more octets than messages usually need.
+// records as there are messages, or many of them in blocks of their own, as deliveries write them, or was not read and has much
+// more octets than messages usually need.
 func (c *Cache) Worth(messages int) bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	if c.file != nil {
-		return c.end > tidySize && len(c.entries) > 2*messages
+		return c.end > tidySize && (len(c.entries) > 2*messages || c.blocks > manyBlocks+len(c.entries)/8)
 	}
 	var st unix.Stat_t
 	return unix.Lstat(c.path, &st) == nil && st.Size > tidySize && st.Size/usualSize > int64(2*messages)
 }
+
+// manyBlocks are slow to read, even in a small folder.
+const manyBlocks = 256
 
 // usualSize is what a record has.
 const usualSize = 3 << 10
@@ -64,15 +68,17 @@ func copyAlive(to, from *os.File, size int64, alive func(base string) bool) erro
 	if hasMagic(from) {
 		old.read(size)
 	}
-	var w Window
+	var w, keys Window
 	var b Batch
 	out := []byte(magic)
 	for i, e := range old.entries {
 		if old.index[e.hash] != int32(i) {
 			continue
 		}
-		if w.record.Base = string(w.load(from, &e)); w.record.Base != "" && alive(w.record.Base) {
-			b.Add(&w.record)
+		r := &w.last
+		r.Base = string(w.record(from, &e))
+		if r.Key = keys.load(from, &e.key); r.Key != nil && r.Base != "" && alive(r.Base) {
+			b.Add(r)
 		}
 		if b.Full() {
 			if _, err := to.Write(b.appendTo(out)); err != nil {

@@ -11,17 +11,20 @@ import (
 	"postrider/internal/cache"
 	"postrider/internal/mailstore"
 	"postrider/internal/mime"
+	"postrider/internal/sortkey"
 )
 
 // firstHeader is enough for nearly all headers.
 const firstHeader = 8 << 10
 
-// headers reads the headers of messages, always with the same buffers. The zero value is ready.
+// headers reads the headers of messages, and what is kept of them, always with the same buffers. The zero value is ready.
 type headers struct {
-	window  cache.Window
+	window  cache.Window // of records
+	keys    cache.Window // of sort keys
 	buf     []byte
 	text    bytes.Reader // of buf
 	builder *cache.Builder
+	maker   *sortkey.Maker
 	batch   cache.Batch // what is to be written to the cache
 }
 
@@ -32,6 +35,44 @@ func (h *headers) of(ctx context.Context, s *source) ([]byte, error) {
 	if r := s.box.Cache().Get(&h.window, base, size); r != nil {
 		return r.Header[:min(len(r.Header), mime.MaxHeaders)], nil
 	}
+	r, err := h.learn(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	return r.Header, nil
+}
+
+// sent says when a message was sent.
+func (h *headers) sent(ctx context.Context, s *source) (sortkey.Sent, error) {
+	base, size := s.Name()
+	if sent, ok := s.box.Cache().Sent(base, size); ok {
+		return sent, nil
+	}
+	r, err := h.learn(ctx, s)
+	if err != nil {
+		return sortkey.Sent{}, err
+	}
+	return r.Sent, nil
+}
+
+// key gives the sort key of a message, and says when that was sent.
+func (h *headers) key(ctx context.Context, s *source) (sortkey.Key, sortkey.Sent, error) {
+	base, size := s.Name()
+	if b, sent, ok := s.box.Cache().Key(&h.keys, base, size); ok {
+		if key, err := sortkey.Parse(string(b)); err == nil {
+			return key, sent, nil
+		}
+	}
+	r, err := h.learn(ctx, s)
+	if err != nil {
+		return "", sortkey.Sent{}, err
+	}
+	return sortkey.Key(r.Key), r.Sent, nil
+}
+
+// learn reads the header of a message from its file. What is too large for the cache, or has another size than its name tells, is
+// read again the next time.
+func (h *headers) learn(ctx context.Context, s *source) (*cache.Record, error) {
 	file, err := s.Open(ctx)
 	if err != nil {
 		return nil, err
@@ -45,26 +86,28 @@ func (h *headers) of(ctx context.Context, s *source) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("stat message: %w", err)
 	}
-	h.remember(s, cache.Info{Size: st.Size(), Wire: -1, Date: st.ModTime()}, header)
-	return header, nil
-}
-
-// remember takes a header for the cache; what is too large for that, or has another size than its name tells, is read again the next time.
-func (h *headers) remember(s *source, info cache.Info, header []byte) {
-	if _, size := s.Name(); size >= 0 && size != info.Size {
-		return
-	}
 	if h.builder == nil {
 		lines := bufio.NewReaderSize(nil, mime.BufferSize)
-		h.builder = cache.NewBuilder(lines, mime.NewReader(lines))
+		h.builder, h.maker = cache.NewBuilder(lines, mime.NewReader(lines)), sortkey.NewMaker()
 	}
 	h.text.Reset(header)
-	if r, err := h.builder.Build(s.Base(), info, &h.text, false); err == nil && r != nil {
-		if h.batch.Full() {
-			h.done(s.box)
-		}
-		h.batch.Add(r)
+	base, size := s.Name()
+	r, err := h.builder.Build(base, cache.Info{Size: st.Size(), Wire: -1, Date: st.ModTime()}, &h.text, false)
+	if err != nil || r == nil {
+		r = &cache.Record{Header: header}
+		r.Key, r.Sent = h.maker.Append(nil, header)
+	} else if size < 0 || size == st.Size() {
+		h.remember(r, s.box)
 	}
+	return r, nil
+}
+
+// remember takes a record for the cache.
+func (h *headers) remember(r *cache.Record, box *mailstore.Mailbox) {
+	if h.batch.Full() {
+		h.done(box)
+	}
+	h.batch.Add(r)
 }
 
 // done writes what was read to the cache. If that fails it is read again the next time.

@@ -15,7 +15,6 @@ import (
 // loses what comes right behind "+ idling".
 func (s *session) idle(ctx context.Context) reply {
 	if s.box != nil {
-		s.box.sortKeys = sortKeys{}
 		s.box.Hints() // from here on none is missed
 		if !s.sync(ctx, mailstore.All, false) {
 			return reply{}

@@ -22,6 +22,12 @@ type candidate struct {
 
 func (c *candidate) Header(ctx context.Context) ([]byte, error) { return c.headers.of(ctx, &c.source) }
 
+// Sent gives the time in the Date field, as it is written there.
+func (c *candidate) Sent(ctx context.Context) (int64, error) {
+	sent, err := c.headers.sent(ctx, &c.source)
+	return sent.Written, err
+}
+
 func (c *candidate) Seq() uint32 { return c.seq }
 func (c *candidate) UID() uint32 { return c.Message.UID }
 

@@ -23,9 +23,8 @@ type selection struct {
 	said     uint64   // the largest mod-sequence that it was told
 	saved    imap.Set // UIDs of the last SEARCH that was to be saved (RFC 5182)
 	synced   time.Time
-	hinted   bool     // hints of changes come since it was last synced
-	trouble  string   // the error of the last Sync, which was logged
-	sortKeys sortKeys // bounded; dropped when the client is idle
+	hinted   bool   // hints of changes come since it was last synced
+	trouble  string // the error of the last Sync, which was logged
 }
 
 // span is the messages lo to hi-1 of a view.

@@ -97,104 +97,63 @@ type needed struct {
 	texts               bool // and references
 }
 
-const (
-	maxSorted   = 256 << 20 // octets of keys that one command may sort
-	maxSortKeys = 16 << 20  // octets of keys that are kept with a mailbox
-)
+// maxSorted is how many octets of keys one command may sort.
+const maxSorted = 256 << 20
 
 var errTooMuch = errors.New("too many messages to sort")
 
-// sortKeys are the keys of messages by their UIDs, kept for as long as a client works with a mailbox: sorting again is fast.
-type sortKeys struct {
-	keys   map[uint32]sortkey.Key
-	octets int
-}
-
-// add keeps keys, all or, where there are too many, none.
-func (k *sortKeys) add(view []*mailstore.Message, seqs []uint32, messages []sortkey.Message, octets int) {
-	if octets == 0 || k.octets+octets > maxSortKeys {
-		return
-	}
-	if k.keys == nil {
-		k.keys = make(map[uint32]sortkey.Key, len(seqs))
-	}
-	for i, seq := range seqs {
-		if messages[i].Key != "" {
-			k.keys[view[seq-1].UID] = messages[i].Key
-		}
-	}
-	k.octets += octets
-}
-
 // sortMessages finds out by what messages are sorted. A message that is gone has nothing.
 func (s *session) sortMessages(ctx context.Context, tag string, seqs []uint32, need needed) ([]sortkey.Message, error) {
-	view, kept := s.box.Messages(), &s.box.sortKeys
+	view := s.box.Messages()
 	messages := make([]sortkey.Message, len(seqs))
-	octets := make([]int, len(seqs)) // of the keys that were made
-	var held atomic.Int64            // of all keys
+	var held atomic.Int64 // octets of keys
 	err := s.survey(ctx, tag, len(seqs), true, func(h *headers) func(i int) error {
-		l := sortLooker{needed: need, source: source{box: s.box.Mailbox}, maker: sortkey.NewMaker(), headers: h}
+		l := sortLooker{needed: need, source: source{box: s.box.Mailbox}, headers: h}
 		return func(i int) error {
 			l.source.Message = view[seqs[i]-1]
-			messages[i].Key = kept.keys[l.source.Message.UID]
-			err := l.look(ctx, &messages[i], &octets[i])
-			if held.Add(int64(len(messages[i].Key))) > s.o.sorted {
-				return errTooMuch
-			}
+			err := l.look(ctx, &messages[i])
 			if errors.Is(err, mailstore.ErrExpunged) {
 				return nil
+			}
+			if held.Add(int64(len(messages[i].Key))) > s.o.sorted {
+				return errTooMuch
 			}
 			return err
 		}
 	})
-	if err != nil {
-		return nil, err
-	}
-	made := 0
-	for _, n := range octets {
-		made += n
-	}
-	kept.add(view, seqs, messages, made)
-	return messages, nil
+	return messages, err
 }
 
 // sortLooker looks at one message after the other.
 type sortLooker struct {
 	needed
 	source  source
-	maker   *sortkey.Maker
 	headers *headers
-	buf     []byte
 }
 
-// look adds to m what is needed and not there.
-func (l *sortLooker) look(ctx context.Context, m *sortkey.Message, made *int) error {
-	if m.Key == "" && l.sent || l.texts && (m.Key == "" || m.Key.Brief()) {
-		header, err := l.headers.of(ctx, &l.source)
-		if err != nil {
-			return err
-		}
-		if l.texts {
-			l.buf = l.maker.Append(l.buf[:0], header)
-		} else {
-			l.buf = l.maker.AppendBrief(l.buf[:0], header)
-		}
-		m.Key, *made = sortkey.Key(l.buf), len(l.buf)
+// look finds what is needed of m.
+func (l *sortLooker) look(ctx context.Context, m *sortkey.Message) (err error) {
+	var sent sortkey.Sent
+	if l.texts {
+		m.Key, sent, err = l.headers.key(ctx, &l.source)
+	} else if l.sent {
+		sent, err = l.headers.sent(ctx, &l.source)
 	}
-	_, sent := m.Sent()
-	if l.arrival || l.sent && !sent {
+	if err != nil {
+		return err
+	}
+	if l.arrival || l.sent && !sent.Known {
 		date, err := l.source.Arrived(ctx)
 		if err != nil {
 			return err
 		}
 		m.Arrived = date.Unix()
 	}
-	if l.size {
-		size, err := l.source.Wire(ctx)
-		if err != nil {
-			return err
-		}
-		m.Size = size
+	if m.Date = m.Arrived; sent.Known {
+		m.Date = sent.Unix()
 	}
-	return nil
+	if l.size {
+		m.Size, err = l.source.Wire(ctx)
+	}
+	return err
 }

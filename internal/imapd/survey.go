@@ -7,17 +7,22 @@ import (
 	"time"
 )
 
-// surveyed is how many messages are taken at once of those that are looked at.
-const surveyed = 16
+// How many messages are taken at once of those that are looked at: enough for a cache to be read in large pieces, and so few that all
+// who look have something to do until the end.
+const (
+	minSurveyed = 16
+	maxSurveyed = 128
+	shares      = 32
+)
 
 // survey looks at n messages for one command: in this goroutine and, if that takes long, in as many more as help is free. From
 // begin each gets a function of its own, which is called for some of the numbers from 0 to n-1, and may use the headers that begin
 // gets. The first error ends all.
 func (s *session) survey(ctx context.Context, tag string, n int, slow bool, begin func(*headers) func(i int) error) error {
-	helpers := 0
+	helpers, step := 0, min(max(n/shares, minSurveyed), maxSurveyed)
 	if slow {
 		s.box.Cache().Refresh()
-		helpers = (n - 1) / surveyed
+		helpers = (n - 1) / step
 	}
 	var next atomic.Int64
 	var failure error
@@ -29,9 +34,9 @@ func (s *session) survey(ctx context.Context, tag string, n int, slow bool, begi
 		look := begin(&h)
 		defer next.Store(int64(n)) // who ends early ends all; else nothing is left
 		for {
-			end := int(next.Add(surveyed))
+			end := int(next.Add(int64(step)))
 			err := ctx.Err()
-			for i := end - surveyed; i < min(end, n) && err == nil; i++ {
+			for i := end - step; i < min(end, n) && err == nil; i++ {
 				err = look(i)
 			}
 			if err == nil && !helper {

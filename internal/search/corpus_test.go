@@ -15,6 +15,7 @@ import (
 
 	"postrider/internal/imap"
 	"postrider/internal/mime"
+	"postrider/internal/sortkey"
 )
 
 // mail is a message of a test.
@@ -45,6 +46,12 @@ func (m *mail) Has(flag imap.Flag) bool {
 
 func (m *mail) Wire(context.Context) (int64, error)        { return m.size, m.err }
 func (m *mail) Arrived(context.Context) (time.Time, error) { return m.date, m.err }
+
+func (m *mail) Sent(ctx context.Context) (int64, error) {
+	header, err := m.Header(ctx)
+	_, sent := sortkey.NewMaker().Append(nil, header)
+	return sent.Written, err
+}
 
 func (m *mail) Header(context.Context) ([]byte, error) {
 	m.opened++

@@ -4,13 +4,22 @@ import (
 	"time"
 
 	"postrider/internal/imap"
-	"postrider/internal/mime"
 )
 
 // day counts the days of a time's calendar from 1 January 1970.
 func day(t time.Time) int64 {
-	year, month, d := t.Date()
-	return time.Date(year, month, d, 0, 0, 0, 0, time.UTC).Unix() / (24 * 60 * 60)
+	_, zone := t.Zone()
+	return dayOf(t.Unix() + int64(zone))
+}
+
+// dayOf is the same of seconds from then.
+func dayOf(seconds int64) int64 {
+	const length = 24 * 60 * 60
+	d := seconds / length
+	if seconds%length < 0 {
+		d--
+	}
+	return d
 }
 
 func compareDay(op imap.KeyOp, have, want int64) bool {
@@ -21,10 +30,4 @@ func compareDay(op imap.KeyOp, have, want int64) bool {
 		return have == want
 	}
 	return have >= want
-}
-
-// parseDay gives the day that a Date field names, as it is written there, or false.
-func parseDay(value []byte) (int64, bool) {
-	written, _, ok := mime.ParseDate(value)
-	return day(time.Unix(written, 0).UTC()), ok
 }

@@ -55,7 +55,9 @@ func (e *examination) match(k *key) (bool, error) {
 		return e.matchArrived(k)
 	case imap.KeyLarger, imap.KeySmaller:
 		return e.matchSize(k)
-	case imap.KeyHeader, imap.KeySentBefore, imap.KeySentOn, imap.KeySentSince:
+	case imap.KeySentBefore, imap.KeySentOn, imap.KeySentSince:
+		return e.matchSent(k)
+	case imap.KeyHeader:
 		return e.matchHeader(k)
 	case imap.KeyBody, imap.KeyText:
 		return e.matchParts(k)
@@ -107,6 +109,15 @@ func (e *examination) matchSaved(k *key) (bool, error) {
 	return compareDay(k.op, day(saved.In(e.zone)), k.day), nil
 }
 
+// matchSent compares the day that the Date field names, as it is written there.
+func (e *examination) matchSent(k *key) (bool, error) {
+	written, err := e.message.Sent(e.ctx)
+	if err != nil {
+		return false, err
+	}
+	return compareDay(k.op, dayOf(written), k.day), nil
+}
+
 func (e *examination) matchHeader(k *key) (bool, error) {
 	if !e.headed {
 		header, err := e.message.Header(e.ctx)
@@ -115,10 +126,7 @@ func (e *examination) matchHeader(k *key) (bool, error) {
 		}
 		e.headed, e.header = true, header
 	}
-	if k.op == imap.KeyHeader {
-		return e.reader.matchField(e.header, k.field, k.needle), nil
-	}
-	return compareDay(k.op, sentDay(e.header), k.day), nil
+	return e.reader.matchField(e.header, k.field, k.needle), nil
 }
 
 func (e *examination) matchParts(k *key) (bool, error) {

@@ -48,14 +48,3 @@ func compressSpace(value []byte) []byte {
 	}
 	return bytes.Join(bytes.FieldsFunc(value, func(r rune) bool { return r == ' ' || r == '\t' }), []byte{' '})
 }
-
-// sentDay is the day of the first Date field.
-func sentDay(header []byte) int64 {
-	for field, body := range mime.Fields(header) {
-		if len(field) == len("Date") && strings.EqualFold(string(field), "Date") {
-			day, _ := parseDay(mime.Unfold(nil, body))
-			return day
-		}
-	}
-	return 0
-}

@@ -16,7 +16,8 @@ type cost uint8
 const (
 	costState  cost = iota // what the session knows
 	costInfo               // perhaps a system call
-	costHeader             // the file's header is read
+	costSent               // perhaps the file's header is read
+	costHeader             // it is looked at
 	costBody               // the file is read
 )
 
@@ -61,7 +62,7 @@ func (c *compiler) compile(in *imap.Key) key {
 	case imap.KeyThreadID:
 		k.cost = costHeader
 	case imap.KeySentBefore, imap.KeySentOn, imap.KeySentSince:
-		k.cost, k.day = costHeader, day(in.Date)
+		k.cost, k.day = costSent, day(in.Date)
 	case imap.KeyLarger, imap.KeySmaller:
 		k.cost = costInfo
 	case imap.KeyYounger, imap.KeyOlder:

@@ -37,6 +37,8 @@ type Message interface {
 	Has(flag imap.Flag) bool                        // system flags, \Recent and, in any case, keywords
 	Wire(ctx context.Context) (int64, error)        // octets with lines ending in CRLF
 	Arrived(ctx context.Context) (time.Time, error) // INTERNALDATE
+	// Sent is the time in the first Date field, as it is written there, in seconds from 1 January 1970; 0 if it says none.
+	Sent(ctx context.Context) (int64, error)
 	// Header gives the header with its blank line, or as much of it as there is, at most mime.MaxHeaders octets; lines end in LF or
 	// CRLF. It is not to be changed, and valid until the next call.
 	Header(ctx context.Context) ([]byte, error)
@@ -73,7 +75,7 @@ func New(cmd *imap.Search, lastSeq, lastUID uint32) (*Query, error) {
 	}, nil
 }
 
-// NeedsFile says whether messages may have to be opened.
+// NeedsFile says whether headers or files of messages may have to be looked at.
 func (q *Query) NeedsFile() bool { return q.root.cost >= costHeader }
 
 // Slow says whether more than what the session knows of messages may be needed, so that trying several at a time is worth it.
@@ -91,8 +93,7 @@ func (q *Query) Candidates(total uint32) imap.Set {
 func (q *Query) All() bool { return q.root.all() }
 
 // Match says whether a message is found. It opens the message's file and asks for its header once at most, and only if
-// nothing cheaper decides. Errors of
-// the message are returned as they are.
+// nothing cheaper decides. Errors of the message are returned as they are.
 func (q *Query) Match(ctx context.Context, m Message) (bool, error) {
 	e := examination{ctx: ctx, message: m, zone: q.zone}
 	if q.NeedsFile() {

@@ -41,12 +41,13 @@ const (
 
 var fieldNames = [fieldCount]string{"date", "subject", "from", "to", "cc", "message-id", "references", "in-reply-to"}
 
-// Append adds the key of the message with a header to b. Lines end in LF or CRLF; of a field that is there twice the first
-// one counts.
-func (m *Maker) Append(b, header []byte) []byte {
+// Append adds the key of the message with a header to b, and says when it was sent. Lines end in LF or CRLF; of a field that is
+// there twice the first one counts.
+func (m *Maker) Append(b, header []byte) ([]byte, Sent) {
 	start := len(b)
-	m.find(header, fieldCount-1)
-	b = m.begin(b)
+	m.find(header)
+	b = append(b, make([]byte, headSize)...)
+	b[start] = version
 	b = m.appendHashes(b, start)
 	m.packed = packSpace(m.packed[:0], mime.DecodeWords(m.decoded[:0], m.unfolded(fieldSubject)))
 	base, reply := baseSubject(m.packed)
@@ -61,42 +62,15 @@ func (m *Maker) Append(b, header []byte) []byte {
 	b = appendText(b, start, to, toMailbox)
 	b = appendText(b, start, cc, ccMailbox)
 	b = appendText(b, start, displayFrom, fromName)
-	return appendText(b, start, displayTo, toName)
+	return appendText(b, start, displayTo, toName), parseSent(m.unfolded(fieldDate))
 }
 
-// AppendBrief adds a key that has nothing but the time at which the message was sent.
-func (m *Maker) AppendBrief(b, header []byte) []byte {
-	start := len(b)
-	m.find(header, fieldDate)
-	b = m.begin(b)
-	b[start+1] |= flagBrief
-	return b
-}
-
-// begin adds a key without texts and hashes.
-func (m *Maker) begin(b []byte) []byte {
-	start := len(b)
-	b = append(b, make([]byte, headSize)...)
-	b[start] = version
-	if written, zone, ok := mime.ParseDate(m.unfolded(fieldDate)); ok {
-		b[start+1] |= flagSent
-		binary.LittleEndian.PutUint64(b[start+sentAt:], uint64(written-int64(zone)))
-	}
-	return b
-}
-
-// find notes where the fields up to last are.
-func (m *Maker) find(header []byte, last int) {
+// find notes where the fields are.
+func (m *Maker) find(header []byte) {
 	clear(m.fields[:])
-	left := last + 1
 	for name, body := range mime.Fields(header) {
-		i := fieldNamed(name)
-		if i > last || m.fields[i] != nil {
-			continue
-		}
-		m.fields[i] = body[:min(len(body), maxBody):len(body)]
-		if left--; left == 0 {
-			return
+		if i := fieldNamed(name); i < fieldCount && m.fields[i] == nil {
+			m.fields[i] = body[:min(len(body), maxBody):len(body)]
 		}
 	}
 }

@@ -9,19 +9,13 @@ import (
 	"postrider/internal/imap"
 )
 
-// Message is one of those that are sorted or threaded. Arrived and Size may be left out where nothing asks for them.
+// Message is one of those that are sorted or threaded. Times are in seconds from 1 January 1970 UTC; what nothing asks for may be
+// left out.
 type Message struct {
 	Key
-	Arrived int64 // seconds from 1 January 1970 UTC
+	Date    int64 // when it was sent, or else when it arrived (RFC 5256 §2.2)
+	Arrived int64
 	Size    int64 // octets
-}
-
-// Date is when the message was sent, or else when it arrived (RFC 5256 §2.2).
-func (m *Message) Date() int64 {
-	if sent, ok := m.Sent(); ok {
-		return sent
-	}
-	return m.Arrived
 }
 
 // Order gives the indices of messages in the order of the criteria; those that are equal by all of them stay in theirs
@@ -89,7 +83,7 @@ func (m *Message) number(k imap.SortKey) int64 {
 	case imap.SortArrival:
 		return m.Arrived
 	case imap.SortDate:
-		return m.Date()
+		return m.Date
 	}
 	return m.Size
 }

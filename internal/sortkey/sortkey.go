@@ -1,6 +1,6 @@
-// Package sortkey makes of a message's header what SORT and THREAD compare (RFC 5256, RFC 5957): the base subject, the
-// addresses by which messages are sorted, the time at which the message was sent, and its place among its references. A key
-// is a few hundred octets, in a form that can be kept in memory or on disk as it is.
+// Package sortkey makes of a message's header what SORT and THREAD compare (RFC 5256, RFC 5957): the time at which the message
+// was sent and its key, that is the base subject, the addresses by which messages are sorted, and its place among its
+// references. A key is a few hundred octets, in a form that can be kept in memory or on disk as it is.
 //
 // Headers are of strangers; a key has a bounded size whatever they are. A key read back from disk is checked by Parse.
 package sortkey
@@ -24,19 +24,16 @@ const MaxSize = headSize + 8*(1+MaxReferences) + MaxSubject + 5*MaxAddress
 // without a header.
 //
 // Its form, integers in little-endian order: version, flags, the number of references, the lengths of six texts in two octets
-// each, the time; the hashes of the message identifier, if there is one, and of the references; the texts.
+// each; the hashes of the message identifier, if there is one, and of the references; the texts.
 type Key string
 
 const (
-	version    = 1
+	version    = 2
 	textsAt    = 3
-	sentAt     = textsAt + 2*texts
-	headSize   = sentAt + 8
-	flagSent   = 1 << 0
-	flagReply  = 1 << 1
-	flagID     = 1 << 2
-	flagBrief  = 1 << 3
-	knownFlags = flagSent | flagReply | flagID | flagBrief
+	headSize   = textsAt + 2*texts
+	flagReply  = 1 << 0
+	flagID     = 1 << 1
+	knownFlags = flagReply | flagID
 )
 
 // text is one of a key, in the order in which they stand.
@@ -112,17 +109,6 @@ func (k Key) text(t text) string {
 }
 
 func (k Key) uint64(at int) uint64 { return binary.LittleEndian.Uint64([]byte(k[at : at+8])) }
-
-// Brief says that only the time of sending was looked for.
-func (k Key) Brief() bool { return k.has(flagBrief) }
-
-// Sent is when the message was sent, in seconds from 1 January 1970 UTC, by its Date field; false where that says nothing.
-func (k Key) Sent() (int64, bool) {
-	if !k.has(flagSent) {
-		return 0, false
-	}
-	return int64(k.uint64(sentAt)), true
-}
 
 // Subject is the base subject (RFC 5256 §2.1).
 func (k Key) Subject() string { return k.text(subject) }

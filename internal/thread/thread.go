@@ -78,7 +78,7 @@ func newForest(messages []sortkey.Message) *forest {
 		f.order[i], f.up[i] = int32(i), none
 	}
 	slices.SortFunc(f.order, func(a, b int32) int {
-		return cmp.Or(cmp.Compare(messages[a].Date(), messages[b].Date()), cmp.Compare(a, b))
+		return cmp.Or(cmp.Compare(messages[a].Date, messages[b].Date), cmp.Compare(a, b))
 	})
 	return f
 }
@@ -175,7 +175,7 @@ func (f *forest) latest(top int32) int64 {
 		if f.absent(m) {
 			return
 		}
-		if d := f.messages[m].Date(); none || d > date {
+		if d := f.messages[m].Date; none || d > date {
 			date, none = d, false
 		}
 	})
