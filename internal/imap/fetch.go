@@ -128,8 +128,8 @@ var fetchMacros = map[string][]FetchAttr{
 	"FULL": {FetchFlags, FetchInternalDate, FetchSize, FetchEnvelope, FetchBody},
 }
 
-func parseFetch(p *parser, uid bool) Command {
-	fetch := &Fetch{UID: uid, Set: p.nextSet()}
+func parseFetch(p *parser) Command {
+	fetch := &Fetch{UID: p.uid, Set: p.nextSet()}
 	p.sp()
 	if p.peek() == '(' {
 		sections := 0
@@ -154,7 +154,7 @@ func parseFetch(p *parser, uid bool) Command {
 	for lists := 0; lists < 2 && p.more(); lists++ { // those of PREVIEW, and of FETCH
 		p.list(func() { p.fetchModifier(fetch) })
 	}
-	if fetch.Vanished && (!uid || fetch.ChangedSince == nil) {
+	if fetch.Vanished && (!p.uid || fetch.ChangedSince == nil) {
 		p.fail("VANISHED is for UID FETCH with CHANGEDSINCE")
 	}
 	return fetch

@@ -28,6 +28,7 @@ type parser struct {
 	err      error
 	left     int  // octets that the line may still have
 	literals int  // octets that literals may still have
+	uid      bool // the command is the UID form of one
 	gap      bool // the space behind an item of a list was taken with it
 }
 

@@ -46,7 +46,8 @@ const (
 	MailboxName
 	SubscriptionChange
 
-	messageEvents = MessageNew | MessageExpunge | FlagChange
+	// MessageEvents are those of messages; the others are of names.
+	MessageEvents = MessageNew | MessageExpunge | FlagChange
 )
 
 var notifyEvents = map[string]NotifyEvents{
@@ -99,14 +100,15 @@ func parseNotify(p *parser) Command {
 
 func (n *Notify) selected() (groups int) {
 	for _, g := range n.Groups {
-		if g.Filter.selected() {
+		if g.Filter.Selected() {
 			groups++
 		}
 	}
 	return groups
 }
 
-func (f NotifyFilter) selected() bool { return f == NotifySelected || f == NotifySelectedDelayed }
+// Selected says whether a group is about the selected mailbox.
+func (f NotifyFilter) Selected() bool { return f == NotifySelected || f == NotifySelectedDelayed }
 
 func (p *parser) notifyGroup() (g NotifyGroup) {
 	p.expect('(')
@@ -165,17 +167,10 @@ func (g *NotifyGroup) wrong() string {
 		return "MessageNew and MessageExpunge go together"
 	case g.Events&FlagChange != 0 && both == 0:
 		return "FlagChange needs MessageNew and MessageExpunge"
-	case g.Filter.selected() && g.Events&^messageEvents != 0:
+	case g.Filter.Selected() && g.Events&^MessageEvents != 0:
 		return "event is not one of the selected mailbox"
-	case !g.Filter.selected() && g.Fetch != nil:
+	case !g.Filter.Selected() && g.Fetch != nil:
 		return "only of the selected mailbox can data items be sent"
 	}
 	return ""
-}
-
-// Await is Wait for a session that writes while it waits: it leaves the Output alone.
-func (r *Reader) Await() error {
-	r.quiet = true
-	defer func() { r.quiet = false }()
-	return r.Wait()
 }

@@ -48,23 +48,23 @@ var commands = map[string]spec{
 	"CLOSE":       {Selected, bare[Close]},
 	"UNSELECT":    {Selected, bare[Unselect]},
 	"EXPUNGE":     {Selected, bare[Expunge]},
-	"FETCH":       {Selected, func(p *parser) Command { return parseFetch(p, false) }},
-	"STORE":       {Selected, func(p *parser) Command { return parseStore(p, false) }},
-	"COPY":        {Selected, func(p *parser) Command { return &Copy{false, p.nextSet(), p.nextMailbox()} }},
-	"MOVE":        {Selected, func(p *parser) Command { return &Move{false, p.nextSet(), p.nextMailbox()} }},
-	"SEARCH":      {Selected, func(p *parser) Command { return parseSearch(p, false) }},
-	"REPLACE":     {Selected, func(p *parser) Command { return parseReplace(p, false) }},
 	"UID EXPUNGE": {Selected, func(p *parser) Command { return &Expunge{true, p.nextSet()} }},
-	"UID FETCH":   {Selected, func(p *parser) Command { return parseFetch(p, true) }},
-	"UID STORE":   {Selected, func(p *parser) Command { return parseStore(p, true) }},
-	"UID COPY":    {Selected, func(p *parser) Command { return &Copy{true, p.nextSet(), p.nextMailbox()} }},
-	"UID MOVE":    {Selected, func(p *parser) Command { return &Move{true, p.nextSet(), p.nextMailbox()} }},
-	"UID REPLACE": {Selected, func(p *parser) Command { return parseReplace(p, true) }},
-	"UID SEARCH":  {Selected, func(p *parser) Command { return parseSearch(p, true) }},
-	"SORT":        {Selected, func(p *parser) Command { return parseSort(p, false) }},
-	"UID SORT":    {Selected, func(p *parser) Command { return parseSort(p, true) }},
-	"THREAD":      {Selected, func(p *parser) Command { return parseThread(p, false) }},
-	"UID THREAD":  {Selected, func(p *parser) Command { return parseThread(p, true) }},
+	"FETCH":       {Selected, parseFetch},
+	"UID FETCH":   {Selected, parseFetch},
+	"STORE":       {Selected, parseStore},
+	"UID STORE":   {Selected, parseStore},
+	"COPY":        {Selected, parseCopy},
+	"UID COPY":    {Selected, parseCopy},
+	"MOVE":        {Selected, parseMove},
+	"UID MOVE":    {Selected, parseMove},
+	"SEARCH":      {Selected, parseSearch},
+	"UID SEARCH":  {Selected, parseSearch},
+	"REPLACE":     {Selected, parseReplace},
+	"UID REPLACE": {Selected, parseReplace},
+	"SORT":        {Selected, parseSort},
+	"UID SORT":    {Selected, parseSort},
+	"THREAD":      {Selected, parseThread},
+	"UID THREAD":  {Selected, parseThread},
 }
 
 // bare is a command without arguments.
@@ -83,7 +83,7 @@ func (p *parser) request() *Request {
 	}
 	p.sp()
 	name := p.word()
-	if name == "UID" {
+	if p.uid = name == "UID"; p.uid {
 		p.sp()
 		name += " " + p.word()
 	}
@@ -244,14 +244,18 @@ func parseAppend(p *parser) Command {
 	return app
 }
 
-func parseReplace(p *parser, uid bool) Command {
+func parseReplace(p *parser) Command {
 	p.sp()
-	replace := &Replace{UID: uid, Message: p.seq()}
+	replace := &Replace{UID: p.uid, Message: p.seq()}
 	replace.Mailbox = p.nextMailbox()
 	p.sp()
 	replace.By = p.incoming(1)
 	return replace
 }
+
+func parseCopy(p *parser) Command { return &Copy{p.uid, p.nextSet(), p.nextMailbox()} }
+
+func parseMove(p *parser) Command { return &Move{p.uid, p.nextSet(), p.nextMailbox()} }
 
 // storeOps are the names of the data items of STORE (RFC 3501 §6.4.6).
 var storeOps = map[string]struct {
@@ -266,8 +270,8 @@ var storeOps = map[string]struct {
 	"-FLAGS.SILENT": {StoreRemove, true},
 }
 
-func parseStore(p *parser, uid bool) Command {
-	store := &Store{UID: uid, Set: p.nextSet()}
+func parseStore(p *parser) Command {
+	store := &Store{UID: p.uid, Set: p.nextSet()}
 	p.sp()
 	if p.peek() == '(' {
 		p.list(func() {

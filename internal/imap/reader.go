@@ -88,6 +88,13 @@ func (r *Reader) Wait() error {
 	return r.fill()
 }
 
+// Await is Wait for a session that writes while it waits: it leaves the Output alone.
+func (r *Reader) Await() error {
+	r.quiet = true
+	defer func() { r.quiet = false }()
+	return r.Wait()
+}
+
 // Next reads a command. A *CommandError is to be answered, after which Next may be called again; any other error (io.EOF
 // between commands) ends the connection. What the last command left of its messages is refused or skipped.
 func (r *Reader) Next() (*Request, error) {

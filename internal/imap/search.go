@@ -111,8 +111,8 @@ var searchReturns = map[string]SearchReturn{
 	"MIN": ReturnMin, "MAX": ReturnMax, "ALL": ReturnAll, "COUNT": ReturnCount, "SAVE": ReturnSave, "PARTIAL": ReturnPartial,
 }
 
-func parseSearch(p *parser, uid bool) Command {
-	search := &Search{UID: uid, Key: Key{Op: KeyAnd}}
+func parseSearch(p *parser) Command {
+	search := &Search{UID: p.uid, Key: Key{Op: KeyAnd}}
 	s := searchParser{parser: p}
 	p.sp()
 	name := s.name()
