@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"math"
-	"strconv"
 
 	"postrider/internal/imap"
 	"postrider/internal/mailstore"
@@ -72,6 +71,8 @@ func (in *incoming) close() { in.from.close() }
 type answered struct{ reply }
 
 func (a answered) Error() string { return a.text }
+
+func errEmpty() error { return answered{no("", "Can't save a zero byte message.")} }
 
 // storeError is one of the store.
 type storeError struct{ error }
@@ -167,16 +168,6 @@ func (in *incoming) parts(m *imap.Message, part *imap.Part, to io.Writer) (err e
 	}
 	return err
 }
-
-// appendLimit is the capability of RFC 7889: without a number, STATUS says that there is no limit.
-func (s *session) appendLimit() string {
-	if s.o.MessageSize <= 0 {
-		return "APPENDLIMIT"
-	}
-	return "APPENDLIMIT=" + strconv.FormatInt(s.o.MessageSize, 10)
-}
-
-func errEmpty() error { return answered{no("", "Can't save a zero byte message.")} }
 
 // check refuses octets that are too many (RFC 7889 §4).
 func (in *incoming) check(part *imap.Part) error {

@@ -19,6 +19,9 @@ func readOnly() reply { return no("", "Mailbox is open read-only.") }
 func expunged() reply { return no(imap.CodeExpungeIssued, someGone) }
 func gone() reply     { return no("", "Mailbox was deleted or replaced.") }
 
+// badSet is the answer to message numbers that are out of range.
+func badSet() reply { return bad("Invalid messageset.") }
+
 // refusal is the answer to an error of the store. What is nobody's fault but ours, or the system's, is logged.
 func (s *session) refusal(op, name string, err error) reply {
 	switch {

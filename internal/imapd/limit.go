@@ -31,24 +31,3 @@ func (s *session) cut(r reply, uid uint32) reply {
 	}
 	return reply{status: imap.OK, code: code, text: "Done for some messages only."}
 }
-
-// pick is those messages of spans that have places in a range (RFC 9394 §3.3).
-func pick(spans []span, r imap.ResultRange) (picked []span) {
-	lo, hi := r.Of(uint64(length(spans)))
-	for _, sp := range spans {
-		n := uint64(sp.hi - sp.lo)
-		if from, to := min(lo, n), min(hi, n); from < to {
-			picked = append(picked, span{sp.lo + int(from), sp.lo + int(to)})
-		}
-		lo, hi = lo-min(lo, n), hi-min(hi, n)
-	}
-	return picked
-}
-
-// length is how many messages there are.
-func length(spans []span) (n int) {
-	for _, sp := range spans {
-		n += sp.hi - sp.lo
-	}
-	return n
-}

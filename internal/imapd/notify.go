@@ -4,15 +4,11 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 	"time"
 
 	"postrider/internal/imap"
 	"postrider/internal/mailstore"
 )
-
-// listAgain is how long the lists of folders and subscriptions count as just looked at: locks come and go in that directory, too.
-const listAgain = 100 * time.Millisecond
 
 // maxObserved is how many folders a session hears of besides the one that is selected; each takes two of the user's inotify watches.
 const maxObserved = 256
@@ -43,11 +39,10 @@ func (s *session) notifyCommand(ctx context.Context, c *imap.Notify) reply {
 	n := &notification{groups: c.Groups}
 	s.notify = n
 	for _, g := range c.Groups {
-		switch g.Filter {
-		case imap.NotifySelected, imap.NotifySelectedDelayed:
+		if g.Filter.Selected() {
 			n.selected = g
-		default:
-			n.names |= g.Events & (imap.MailboxName | imap.SubscriptionChange)
+		} else {
+			n.names |= g.Events &^ imap.MessageEvents
 		}
 	}
 	if n.observes() {
@@ -61,7 +56,7 @@ func (s *session) notifyCommand(ctx context.Context, c *imap.Notify) reply {
 // observes says whether there is anything to hear of besides the selected mailbox.
 func (n *notification) observes() bool {
 	return slices.ContainsFunc(n.groups, func(g imap.NotifyGroup) bool {
-		return g.Events != 0 && g.Filter != imap.NotifySelected && g.Filter != imap.NotifySelectedDelayed
+		return g.Events != 0 && !g.Filter.Selected()
 	})
 }
 
@@ -112,68 +107,19 @@ func (n *notification) sorted() []string {
 	return names
 }
 
-// eventsOf are the events of a name: those of the first group that has it (RFC 5465 §3.1).
-func (n *notification) eventsOf(e *entry) imap.NotifyEvents {
-	for _, g := range n.groups {
-		if groupHas(&g, e) {
-			return g.Events
-		}
-	}
-	return 0
-}
-
-// groupHas says whether a name is among a group's. Mail may be delivered to any folder, by programs other than ours, so "inboxes" are all.
-func groupHas(g *imap.NotifyGroup, e *entry) bool {
-	switch g.Filter {
-	case imap.NotifyInboxes, imap.NotifyPersonal:
-		return true
-	case imap.NotifySubscribed:
-		return e.subscribed
-	case imap.NotifyMailboxes:
-		return slices.Contains(g.Mailboxes, e.name)
-	case imap.NotifySubtree:
-		return slices.ContainsFunc(g.Mailboxes, func(top string) bool {
-			return e.name == top || strings.HasPrefix(e.name, top+string(separator))
-		})
-	}
-	return false
-}
-
-const messageEvents = imap.MessageNew | imap.MessageExpunge | imap.FlagChange
-
 var errOverflow = errors.New("too many mailboxes to watch")
-
-// relist brings what is observed up to date with the lists of folders and subscriptions, and tells what has changed in them.
-func (s *session) relist(tell bool) error {
-	n := s.notify
-	l := listing{session: s, cmd: &imap.List{}, patterns: []pattern{"*"}}
-	list, err := l.entries(true)
-	if err != nil {
-		return err
-	}
-	entries := make(map[string]entry, len(list))
-	for _, e := range list {
-		entries[e.name] = e
-	}
-	ids := s.folderIDs(list)
-	if tell {
-		s.tellNames(list, entries, ids)
-	}
-	n.entries, n.ids, n.listed = entries, ids, time.Now()
-	return n.reobserve(list, entries, tell)
-}
 
 // reobserve watches the folders of whose messages the client is to hear, and no others. With tell set it hears how the new ones are.
 func (n *notification) reobserve(list []entry, entries map[string]entry, tell bool) error {
 	for name := range n.folders {
-		if e, there := entries[name]; !there || !e.exists || n.eventsOf(&e)&messageEvents == 0 {
+		if e, there := entries[name]; !there || !e.exists || n.eventsOf(&e)&imap.MessageEvents == 0 {
 			n.observer.Forget(name)
 			delete(n.folders, name)
 		}
 	}
 	for i := range list {
 		e := &list[i]
-		events := n.eventsOf(e) & messageEvents
+		events := n.eventsOf(e) & imap.MessageEvents
 		if !e.exists || events == 0 {
 			continue
 		}
@@ -189,85 +135,6 @@ func (n *notification) reobserve(list []entry, entries map[string]entry, tell bo
 		n.folders[e.name].events = events
 	}
 	return nil
-}
-
-// folderIDs are the identifiers by which a folder is known under another name.
-func (s *session) folderIDs(list []entry) map[string]string {
-	if s.notify.names&imap.MailboxName == 0 {
-		return nil
-	}
-	ids := make(map[string]string, len(list))
-	for _, e := range list {
-		if !e.exists {
-			continue
-		}
-		if id, was := s.notify.ids[e.name]; was && s.notify.entries[e.name].exists {
-			ids[e.name] = id
-		} else if id, err := s.o.Store.ID(e.name); err == nil {
-			ids[e.name] = id
-		}
-	}
-	return ids
-}
-
-// tellNames tells of folders that were made, removed or renamed, and of subscriptions (RFC 5465 §5.4, 5.5).
-func (s *session) tellNames(list []entry, now map[string]entry, ids map[string]string) {
-	n := s.notify
-	oldNames := make(map[string]string) // by identifier
-	for name, id := range n.ids {
-		if e, there := now[name]; !there || !e.exists {
-			oldNames[id] = name
-		}
-	}
-	renamed := make(map[string]bool)
-	for i := range list {
-		e := &list[i]
-		was, known := n.entries[e.name]
-		events, appeared := n.eventsOf(e), e.exists && !was.exists
-		data := imap.ListData{Delimiter: separator, Mailbox: e.name}
-		if old := oldNames[ids[e.name]]; appeared && old != "" {
-			data.OldName, renamed[old] = old, true
-		}
-		switch {
-		case appeared && events&imap.MailboxName != 0, e.subscribed != (known && was.subscribed) && events&imap.SubscriptionChange != 0:
-			s.listNotified(e, data)
-		}
-	}
-	s.tellGoneNames(now, renamed)
-}
-
-// tellGoneNames tells of folders that are no longer there, and of names that only the list of subscriptions had.
-func (s *session) tellGoneNames(now map[string]entry, renamed map[string]bool) {
-	n := s.notify
-	names := make([]string, 0)
-	for name, was := range n.entries {
-		e, there := now[name]
-		if was.exists && !(there && e.exists) && n.eventsOf(&was)&imap.MailboxName != 0 && !renamed[name] ||
-			!there && was.subscribed && n.eventsOf(&was)&imap.SubscriptionChange != 0 {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		e := now[name]
-		e.name = name
-		s.listNotified(&e, imap.ListData{Delimiter: separator, Mailbox: name})
-	}
-}
-
-func (s *session) listNotified(e *entry, data imap.ListData) {
-	if !e.exists {
-		data.Attrs = append(data.Attrs, imap.AttrNonExistent)
-	}
-	if e.subscribed {
-		data.Attrs = append(data.Attrs, imap.AttrSubscribed)
-	}
-	if e.exists && e.children {
-		data.Attrs = append(data.Attrs, imap.AttrHasChildren)
-	} else if e.exists {
-		data.Attrs = append(data.Attrs, imap.AttrHasNoChildren)
-	}
-	s.w.List(&data)
 }
 
 // lookAt tells how a folder is, if tell is set or, once the client knows it, if something changed that it is to hear of.
@@ -338,20 +205,6 @@ func (s *session) lookElsewhere(ctx context.Context) bool {
 	return s.w.Flush() == nil
 }
 
-// lookAtLists tells what has changed in the lists. It is false when the client hears of nothing any more, as there is too much.
-func (s *session) lookAtLists() bool {
-	err := s.relist(true)
-	if errors.Is(err, errOverflow) {
-		r := s.notifyOverflow()
-		s.w.Untagged(imap.OK, r.code, r.text)
-		return false
-	}
-	if err != nil {
-		s.o.Log.Error("list folders: %v", err)
-	}
-	return true
-}
-
 // notified is where hints of other folders come from; nil = from nowhere.
 func (s *session) notified() <-chan struct{} {
 	if s.notify == nil || s.notify.observer == nil {
@@ -370,18 +223,6 @@ func (s *session) hearsOfFlags() bool {
 	return s.notify == nil || s.on.condStore || s.notify.selected.Events&imap.FlagChange != 0
 }
 
-// ownListing is before a command that changes the lists, what it returns after it: the client hears of what others did to them, and its
-// own doing counts as known.
-func (s *session) ownListing(ctx context.Context, req *imap.Request) (after func()) {
-	switch req.Command.(type) {
-	case *imap.Create, *imap.Delete, *imap.Rename, *imap.Subscribe, *imap.Unsubscribe:
-		if s.notified() != nil && s.lookAtLists() {
-			return func() { s.knowLists(ctx) }
-		}
-	}
-	return func() {}
-}
-
 // tellNew fetches for the client what it wants to have of new messages (RFC 5465 §5.2); \Seen stays as it is.
 func (s *session) tellNew(ctx context.Context, exists, count int) {
 	if s.notify == nil || len(s.notify.selected.Fetch) == 0 {
@@ -395,19 +236,6 @@ func (s *session) tellNew(ctx context.Context, exists, count int) {
 	f.answer([]span{{exists - count, exists}})
 	if f.failure != nil {
 		s.o.Log.Error("fetch new messages of %s: %v", s.box.name, f.failure)
-	}
-}
-
-// knowLists takes the lists as they are, and what is in folders that are new, for known. Where that fails the client hears of them.
-func (s *session) knowLists(ctx context.Context) {
-	err := s.relist(false)
-	for name, o := range s.notify.folders {
-		if err == nil && !o.told {
-			err = s.lookAt(ctx, name, false)
-		}
-	}
-	if err != nil {
-		s.o.Log.Error("list folders: %v", err)
 	}
 }
 

@@ -1,9 +1,6 @@
 package imapd
 
-import (
-	"postrider/internal/imap"
-	"postrider/internal/mailstore"
-)
+import "postrider/internal/imap"
 
 // everyUID is a set that has them all.
 var everyUID = imap.Set{{Start: 1, Stop: 1<<32 - 1}}
@@ -104,25 +101,4 @@ func (b *selection) changedSince(spans []span, since uint64) (changed []span) {
 		}
 	}
 	return changed
-}
-
-// add appends a message to ascending spans.
-func add(spans []span, i int) []span {
-	if last := len(spans) - 1; last >= 0 && spans[last].hi == i {
-		spans[last].hi++
-		return spans
-	}
-	return append(spans, span{i, i + 1})
-}
-
-// numbers are the UIDs or the message numbers of ascending messages of the view.
-func (b *selection) numbers(msgs []*mailstore.Message, uid bool) (set imap.Set) {
-	for _, m := range msgs {
-		n := m.UID
-		if i, found := position(b.Messages(), m.UID); !uid && found {
-			n = uint32(i) + 1
-		}
-		set = set.Add(n)
-	}
-	return set
 }

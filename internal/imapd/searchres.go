@@ -86,10 +86,3 @@ func (b *selection) numberKeys(k *imap.Key) {
 		b.numberKeys(&k.Keys[i])
 	}
 }
-
-func numbersOf(spans []span) (set imap.Set) {
-	for _, sp := range spans {
-		set = append(set, imap.Range{Start: uint32(sp.lo) + 1, Stop: uint32(sp.hi)})
-	}
-	return set
-}

@@ -1,8 +1,6 @@
 package imapd
 
 import (
-	"cmp"
-	"slices"
 	"time"
 
 	"postrider/internal/imap"
@@ -26,71 +24,6 @@ type selection struct {
 	hinted   bool   // hints of changes come since it was last synced
 	trouble  string // the error of the last Sync, which was logged
 }
-
-// span is the messages lo to hi-1 of a view.
-type span struct{ lo, hi int }
-
-// find returns the messages of a set, ascending. UIDs that nothing has are passed over; of message numbers that is an error,
-// as in Dovecot: the client and the session do not mean the same mailbox.
-func (b *selection) find(set imap.Set, uid bool) ([]span, bool) {
-	view := b.Messages()
-	switch {
-	case uid:
-		return findUIDs(view, set), true
-	case len(set) == 0:
-		return nil, true
-	}
-	resolved := set.Resolve(uint32(len(view)))
-	if len(resolved) == 0 || resolved[len(resolved)-1].Stop > uint32(len(view)) {
-		return nil, false
-	}
-	spans := make([]span, len(resolved))
-	for i, r := range resolved {
-		spans[i] = span{int(r.Start) - 1, int(r.Stop)}
-	}
-	return spans, true
-}
-
-func findUIDs(view []*mailstore.Message, set imap.Set) (spans []span) {
-	for _, r := range set.Resolve(lastUID(view)) {
-		lo, _ := position(view, r.Start)
-		hi, found := position(view[lo:], r.Stop)
-		if hi += lo; found {
-			hi++
-		}
-		if lo < hi {
-			spans = append(spans, span{lo, hi})
-		}
-	}
-	return spans
-}
-
-func position(view []*mailstore.Message, uid uint32) (int, bool) {
-	return slices.BinarySearchFunc(view, uid, func(m *mailstore.Message, uid uint32) int { return cmp.Compare(m.UID, uid) })
-}
-
-func lastUID(view []*mailstore.Message) uint32 {
-	if len(view) == 0 {
-		return 0
-	}
-	return view[len(view)-1].UID
-}
-
-// messages are those of spans, not to be changed.
-func (b *selection) messages(spans []span) []*mailstore.Message {
-	view := b.Messages()
-	if len(spans) == 1 {
-		return view[spans[0].lo:spans[0].hi:spans[0].hi]
-	}
-	var list []*mailstore.Message
-	for _, sp := range spans {
-		list = append(list, view[sp.lo:sp.hi]...)
-	}
-	return list
-}
-
-// badSet is the answer to message numbers that are out of range.
-func badSet() reply { return bad("Invalid messageset.") }
 
 var systemFlags = [...]struct {
 	bit  mailstore.Flags

@@ -157,7 +157,7 @@ func (s *session) unreadable(err error) {
 	s.end = fmt.Sprintf("Connection closed: %v", err)
 }
 
-// carryOut does what a command says; those of a selected mailbox come to inMailbox.
+// carryOut does what a command says, unless the client has enabled what forbids it.
 func (s *session) carryOut(ctx context.Context, req *imap.Request) reply {
 	if s.on.uidOnly && usesNumbers(req) {
 		return uidRequired()
@@ -167,6 +167,11 @@ func (s *session) carryOut(ctx context.Context, req *imap.Request) reply {
 			return bad(item + " is not of IMAP4rev2.")
 		}
 	}
+	return s.anywhere(ctx, req)
+}
+
+// anywhere has the commands that need no selected mailbox; the others come to inMailbox.
+func (s *session) anywhere(ctx context.Context, req *imap.Request) reply {
 	switch c := req.Command.(type) {
 	case *imap.Capability:
 		s.w.Capability(s.capabilities())
@@ -255,20 +260,4 @@ func (s *session) inMailbox(ctx context.Context, req *imap.Request) reply {
 		return s.thread(ctx, req.Tag, c)
 	}
 	return bad("Unknown command.")
-}
-
-// capabilities are those of RFC 3501 and of what else is here whole. Some are of the time before login only; as in Dovecot
-// they stand here for clients that ask but once.
-func (s *session) capabilities() []string {
-	list := []string{"IMAP4rev1", "IMAP4rev2", "SASL-IR", "ID", "ENABLE", "IDLE", "LITERAL+", "NAMESPACE", "UIDPLUS", "MOVE", "UNSELECT",
-		"CHILDREN", "LIST-EXTENDED", "LIST-STATUS", "SPECIAL-USE", "ESEARCH", "CONDSTORE", "QRESYNC",
-		"SEARCHRES", "WITHIN", "STATUS=SIZE", "PARTIAL", "UIDONLY", "INPROGRESS"}
-	list = append(list, fmt.Sprintf("MESSAGELIMIT=%d", s.o.limit))
-	list = append(list, "SORT", "SORT=DISPLAY", "ESORT", "THREAD=ORDEREDSUBJECT", "THREAD=REFERENCES", "THREAD=REFS")
-	list = append(list, "QUOTA", "QUOTA=RES-STORAGE", "QUOTA=RES-MESSAGE", "OBJECTID", "SAVEDATE", "METADATA", "CREATE-SPECIAL-USE", "NOTIFY")
-	list = append(list, "BINARY", "MULTIAPPEND", "CATENATE", "REPLACE", "UTF8=ACCEPT", "PREVIEW", s.appendLimit())
-	if !s.compressed {
-		list = append(list, "COMPRESS=DEFLATE")
-	}
-	return list
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"postrider/internal/imap"
@@ -16,33 +17,14 @@ func (s *session) update(ctx context.Context, req *imap.Request) {
 	if s.box == nil || s.end != "" {
 		return
 	}
-	mode, often, uid := mailstore.All, false, false
-	switch c := req.Command.(type) {
+	mode, uid := mailstore.All, strings.HasPrefix(req.Name, "UID ")
+	switch req.Command.(type) {
 	case *imap.Select, *imap.Idle:
 		return // they have just looked
-	case *imap.Fetch:
-		often, uid = true, c.UID
-	case *imap.Store:
-		often, uid = true, c.UID
-	case *imap.Search:
-		often, uid = true, c.UID
-	case *imap.Sort:
-		often, uid = true, c.UID
-	case *imap.Thread:
-		often, uid = true, c.UID
-	case *imap.Expunge:
-		uid = c.UID
-	case *imap.Copy:
-		uid = c.UID
-	case *imap.Move:
-		uid = c.UID
-	case *imap.Replace:
-		uid = c.UID
-	}
-	if often && s.r.Buffered() > 0 && time.Since(s.box.synced) < s.stream.times.fresh {
-		return
-	}
-	if often {
+	case *imap.Fetch, *imap.Store, *imap.Search, *imap.Sort, *imap.Thread:
+		if s.r.Buffered() > 0 && time.Since(s.box.synced) < s.stream.times.fresh {
+			return
+		}
 		mode = viewMode(uid)
 	}
 	s.sync(ctx, mode, uid)
