@@ -1,8 +1,57 @@
 package mailstore
 
+import "slices"
+
+// baseSums tell which few of a list's messages may have a base name, without a look at each.
+type baseSums []uint32
+
+// baseSum is FNV-1a.
+func baseSum(base string) uint32 {
+	h := uint32(2166136261)
+	for i := range len(base) {
+		h = (h ^ uint32(base[i])) * 16777619
+	}
+	return h
+}
+
+func sumBases(list []*Message) baseSums {
+	sums := make(baseSums, len(list))
+	for i, m := range list {
+		sums[i] = baseSum(m.Base())
+	}
+	return sums
+}
+
+// after are the sums of the state that a difference makes; nil where they are not to be had cheaply.
+func (s baseSums) after(old *state, d *difference, next *state) baseSums {
+	if s == nil || old == nil {
+		return nil
+	}
+	if len(d.gone) > 0 {
+		kept, at := make(baseSums, 0, len(s)+len(d.added)), 0
+		for _, uid := range d.gone {
+			if i, ok := position(old.messages, uid); ok {
+				kept, at = append(kept, s[at:i]...), i+1
+			}
+		}
+		s = append(kept, s[at:]...)
+	}
+	if n := len(s); n > 0 && len(d.added) > 0 && (n >= len(next.messages) || next.messages[n] != d.added[0]) {
+		return nil // they are not the last
+	}
+	for _, m := range d.added {
+		s = append(s, baseSum(m.Base()))
+	}
+	if len(s) != len(next.messages) {
+		return nil
+	}
+	return s
+}
+
 // owners finds whose a base name is: of few names by looking at each message, of many by a map.
 type owners struct {
 	messages []*Message
+	sums     baseSums // of the messages
 	fresh    []record
 	dropped  []bool // messages that are no longer in the uidlist
 	byBase   map[string]int
@@ -10,7 +59,7 @@ type owners struct {
 }
 
 // fewNames is how many names are looked for one by one.
-const fewNames = 4
+const fewNames = 32
 
 // find returns the index of a message, or, above those, of a line; -1 = nobody's. Of two with one name the later counts.
 func (o *owners) find(base string) int {
@@ -28,8 +77,9 @@ func (o *owners) find(base string) int {
 			return len(o.messages) + i
 		}
 	}
-	for i := len(o.messages) - 1; i >= 0; i-- {
-		if o.messages[i].hasBase(base) && !o.isDropped(i) {
+	sum := baseSum(base)
+	for i, s := range slices.Backward(o.sums) {
+		if s == sum && o.messages[i].hasBase(base) && !o.isDropped(i) {
 			return i
 		}
 	}
@@ -69,7 +119,10 @@ type comparison struct {
 func (f *folder) compare() difference {
 	c := comparison{folder: f, owners: owners{fresh: f.fresh}}
 	if f.state != nil {
-		c.messages = f.state.messages
+		if f.sums == nil {
+			f.sums = sumBases(f.state.messages)
+		}
+		c.messages, c.sums = f.state.messages, f.sums
 	}
 	c.seen, c.next = make([]bool, len(c.messages)+len(c.fresh)), make([]*Message, len(c.messages)+len(c.fresh))
 	c.dropLost()
@@ -106,7 +159,7 @@ func (c *comparison) dropLost() {
 // dropTwice finds messages whose files have got another UID.
 func (c *comparison) dropTwice() {
 	if len(c.fresh) <= fewNames {
-		older := owners{messages: c.messages, dropped: c.dropped}
+		older := owners{messages: c.messages, sums: c.sums, dropped: c.dropped}
 		for _, r := range c.fresh {
 			if i := older.find(r.base); i >= 0 {
 				c.drop(i)
@@ -165,9 +218,10 @@ func (c *comparison) place(base, name string, inNew bool) {
 // gather makes lists of what was found.
 func (c *comparison) gather() {
 	f, d := c.folder, &c.diff
+	inNew := f.new.whole && f.state != nil && f.state.counts.New > 0
 	for i, m := range c.messages {
 		lost := c.isDropped(i)
-		if !lost && !c.seen[i] && (m.inNew && f.new.whole || !m.inNew && f.cur.whole) {
+		if !lost && !c.seen[i] && (f.cur.whole && !m.inNew || inNew && m.inNew) {
 			lost = true
 			d.missing++
 		}

@@ -39,6 +39,7 @@ type folder struct {
 
 	arrived uint32 // messages from this UID on that this process put here are told to no session that writes yet; 0 = none
 
+	sums   baseSums // nil, or those of state's messages
 	index  index
 	unseen map[uint32]entry // what others told of, as the index says, and is not in state yet
 	doubt  bool             // the index may not have what was told: all messages are numbered anew

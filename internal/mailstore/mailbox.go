@@ -74,8 +74,11 @@ func (f *folder) save() {
 		return
 	}
 	defer f.end()
-	if f.state != nil && !f.dirty && f.index.instance != 0 && len(unsaved(f.state.messages)) > 0 {
-		f.publish(difference{})
+	if f.state == nil || f.dirty || f.index.instance == 0 {
+		return
+	}
+	if more := unsaved(f.state.messages); len(more) > 0 {
+		f.publish(difference{learned: more})
 	}
 }
 
@@ -194,6 +197,10 @@ func (b *Mailbox) adopt(now *state, mode Mode) Changes {
 		}
 	}
 	for _, m := range now.messages {
+		if len(old) > 0 && old[0] == m {
+			old, view = old[1:], append(view, m)
+			continue
+		}
 		for len(old) > 0 && old[0].UID < m.UID {
 			keep(old[0], len(b.view)-len(old)+1)
 			old = old[1:]

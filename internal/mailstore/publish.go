@@ -11,6 +11,7 @@ type difference struct {
 	put     []*Message // other names
 	added   []*Message // have a UID and a file, and are not in the state
 	gone    []uint32   // without file, or without UID
+	learned []*Message // of which more is known than the index has
 	missing int        // of the messages and of the list's lines, how many have no file
 	loose   []string   // base names of files without a UID
 	both    bool       // a base name is in new and in cur
@@ -76,6 +77,7 @@ func (f *folder) publish(d difference) {
 	}
 	next.forgetVanished()
 	f.store.modSeqs.reserve(next.modSeq)
+	f.sums = f.sums.after(old, &d, next)
 	f.state = next
 	f.doubt, f.foreign, f.dirty = false, false, len(d.loose) > 0
 	if !f.dirty {
@@ -185,8 +187,8 @@ func (f *folder) write(o *openIndex, n *numbering, d *difference, news bool) err
 	default:
 		next.modSeq = highest
 	}
-	next.counts = countMessages(next.messages)
-	n.write.info = unsaved(next.messages)
+	next.counts = d.recounted(n.old, next.messages)
+	n.write.info = d.learned
 	h := f.header(next, highest)
 	if n.write.empty() && o.sameHeader(&h) {
 		o.know(o.h)
@@ -231,7 +233,7 @@ func (f *folder) numberAlone(next *state, d *difference) {
 	if !n.write.empty() {
 		next.modSeq = modSeq
 	}
-	next.counts = countMessages(next.messages)
+	next.counts = d.recounted(f.state, next.messages)
 }
 
 // snapshot is a batch that says all.
@@ -286,13 +288,16 @@ type sizes struct {
 	Unsized uint32
 }
 
-// resized adds up the sizes anew, or only what the difference makes of them.
+// resized adds up the sizes anew where that may end that the sum is not known, else only what the difference makes of them.
 func (d *difference) resized(old *state, now []*Message) (s sizes) {
-	if old == nil || old.size.Unsized > 0 {
+	switch {
+	case old == nil || old.size.Unsized > 0 && len(d.learned)+len(d.gone) > 0:
 		for _, m := range now {
 			s.add(m, 1)
 		}
 		return s
+	case old.size.Unsized > 0 && len(now) > 0:
+		return old.size
 	}
 	s = old.size
 	for _, m := range d.added {

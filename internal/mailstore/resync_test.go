@@ -232,6 +232,9 @@ func (w *comings) visit(i int) {
 	if counts := countMessages(b.Messages()); b.Counts() != counts {
 		w.t.Fatalf("counts %+v, there are %+v", b.Counts(), counts)
 	}
+	if f := b.folder; f.sums != nil && !slices.Equal(f.sums, sumBases(f.state.messages)) {
+		w.t.Fatal("sums of other base names than those of the messages")
+	}
 	st, err := newStoreAt(w.root, Options{Boot: strings.Repeat("b", 36)}).Status(context.Background(), Inbox)
 	if err != nil || st.Counts != b.Counts() || st.UIDNext != b.UIDNext() || st.ModSeq < b.HighestModSeq() {
 		w.t.Fatalf("STATUS %+v, %v, the view has %+v, UIDNEXT %d, %d", st, err, b.Counts(), b.UIDNext(), b.HighestModSeq())

@@ -32,20 +32,66 @@ type Counts struct {
 
 func countMessages(list []*Message) (c Counts) {
 	c.Messages = len(list)
-	for i, m := range list {
-		if m.Flags&Seen == 0 {
-			if c.Unseen == 0 {
-				c.FirstUnseen = i + 1
-			}
-			c.Unseen++
+	for _, m := range list {
+		c.add(m, 1)
+	}
+	c.findUnseen(list, 0)
+	return c
+}
+
+// add counts a message, or with -1 takes it off; FirstUnseen is not known then.
+func (c *Counts) add(m *Message, n int) {
+	if m.Flags&Seen == 0 {
+		c.Unseen += n
+	}
+	if m.Flags&Deleted != 0 {
+		c.Deleted += n
+	}
+	if m.inNew {
+		c.New += n
+	}
+}
+
+// findUnseen looks for the first unseen message; those before index from are seen.
+func (c *Counts) findUnseen(list []*Message, from int) {
+	c.FirstUnseen = 0
+	if c.Unseen == 0 {
+		return
+	}
+	if i := slices.IndexFunc(list[from:], func(m *Message) bool { return m.Flags&Seen == 0 }); i >= 0 {
+		c.FirstUnseen = from + i + 1
+	}
+}
+
+// recounted are the counts after a difference. Only the messages that it names are looked at, and those up to the first unseen.
+func (d *difference) recounted(old *state, now []*Message) Counts {
+	if old == nil {
+		return countMessages(now)
+	}
+	c, from := old.counts, len(now)
+	c.Messages = len(now)
+	if c.FirstUnseen > 0 {
+		from = min(from, c.FirstUnseen-1)
+	}
+	count := func(uid uint32, m *Message) {
+		if was := old.find(uid); was != nil {
+			c.add(was, -1)
 		}
-		if m.Flags&Deleted != 0 {
-			c.Deleted++
+		if m != nil {
+			c.add(m, 1)
 		}
-		if m.inNew {
-			c.New++
+		i, _ := position(now, uid)
+		from = min(from, i)
+	}
+	for _, list := range [][]*Message{d.put, d.added} {
+		for _, m := range list {
+			count(m.UID, m)
 		}
 	}
+	for _, uid := range d.gone {
+		count(uid, nil)
+	}
+	c.findUnseen(now, from)
 	return c
 }
 

@@ -128,7 +128,7 @@ func (f *folder) readList() error {
 
 // forget drops what was known under another UIDVALIDITY.
 func (f *folder) forget() {
-	f.state, f.list, f.fresh, f.whole, f.unseen = nil, nil, nil, nil, nil
+	f.state, f.list, f.fresh, f.whole, f.unseen, f.sums = nil, nil, nil, nil, nil, nil
 	f.index.instance = 0
 }
 
