@@ -19,7 +19,7 @@ type folder struct {
 	dir   string
 	cache *cache.Cache
 	users int           // guarded by store.mu
-	used  uint64        // when it was last given back, guarded by store.mu
+	kept  int           // how many messages count in store.opts.Kept, and guarded by it
 	turn  chan struct{} // whoever put a token in uses what follows
 
 	id        fileID                // of the directory
@@ -64,7 +64,8 @@ func (s *Store) openFolder(name string) (*folder, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f := s.folders[dir]
+	known := s.folders[dir]
+	f := known
 	if f == nil || !sameInode(f.id, id) {
 		if err := makeMaildir(dir); err != nil {
 			return nil, fmt.Errorf("open %s: %w", name, diskError(err))
@@ -72,53 +73,31 @@ func (s *Store) openFolder(name string) (*folder, error) {
 		f = &folder{store: s, dir: dir, cache: cache.Open(dir), turn: make(chan struct{}, 1), id: id, index: s.index(dir, id)}
 		s.folders[dir] = f
 	}
+	if known != nil {
+		s.opts.Kept.take(known)
+	}
 	f.users++
 	return f, nil
 }
 
 func (s *Store) closeFolder(f *folder) {
+	for _, over := range s.leave(f) {
+		over.forget()
+	}
+}
+
+// leave ends one use of a folder; over are those that are not to be kept any longer.
+func (s *Store) leave(f *folder) (over []*folder) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if f.users--; f.users > 0 {
-		return
+		return nil
 	}
 	f.cache.Close()
 	if s.folders[f.dir] != f {
-		return
+		return nil
 	}
-	s.uses++
-	f.used = s.uses
-	s.retain()
-}
-
-// What a store keeps of folders that nobody has open.
-const (
-	maxRetained         = 16
-	maxRetainedMessages = 150_000
-)
-
-// retain forgets folders that nobody has open, the longest unused first, until the rest is within bounds.
-func (s *Store) retain() {
-	for {
-		var oldest *folder
-		folders, messages := 0, 0
-		for _, f := range s.folders {
-			if f.users > 0 {
-				continue
-			}
-			folders++
-			if p := f.published.Load(); p != nil {
-				messages += len(p.messages)
-			}
-			if oldest == nil || f.used < oldest.used {
-				oldest = f
-			}
-		}
-		if folders <= maxRetained && messages <= maxRetainedMessages {
-			return
-		}
-		delete(s.folders, oldest.dir)
-	}
+	return s.opts.Kept.put(f)
 }
 
 func sameInode(a, b fileID) bool { return a.Dev == b.Dev && a.Ino == b.Ino }

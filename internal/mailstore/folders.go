@@ -227,7 +227,10 @@ func (s *Store) trash(dir string) error {
 func (s *Store) forgetFolder(dir string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.folders, dir)
+	if f := s.folders[dir]; f != nil {
+		s.opts.Kept.take(f)
+		delete(s.folders, dir)
+	}
 }
 
 // Rename renames a folder and those below it. Of INBOX the mail moves to a new folder (RFC 3501 §6.3.5). After a crash some

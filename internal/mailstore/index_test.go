@@ -261,29 +261,58 @@ func TestKnownIsKept(t *testing.T) {
 	}
 }
 
-// TestRetained: a folder that nobody has open is known for a while, but not too many of them are.
-func TestRetained(t *testing.T) {
+// TestKept: a folder that nobody has open is known for a while, but all stores of the process together keep not too many of them.
+func TestKept(t *testing.T) {
 	t.Parallel()
-	s := newStore(t, Options{})
-	for i := range 2 * maxRetained {
-		if err := s.Create(t.Context(), fmt.Sprint("F", i)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for i := range 2 * maxRetained {
-		b, err := s.Open(t.Context(), fmt.Sprint("F", i), false)
+	kept := new(Kept)
+	a, b := newStore(t, Options{Kept: kept}), newStore(t, Options{Kept: kept})
+	visit := func(s *Store, name string) {
+		t.Helper()
+		box, err := s.Open(t.Context(), name, false)
 		if err != nil {
 			t.Fatal(err)
 		}
-		b.Close()
+		box.Close()
 	}
-	if n := len(s.folders); n != maxRetained {
-		t.Error(n, "folders are kept")
+	visit(b, "INBOX")
+	for i := range maxKept {
+		name := fmt.Sprint("F", i)
+		if err := a.Create(t.Context(), name); err != nil {
+			t.Fatal(err)
+		}
+		visit(a, name)
 	}
-	last := fmt.Sprint("F", 2*maxRetained-1)
-	os.RemoveAll(s.root + "/." + last)
-	if err := s.Create(t.Context(), last); err != nil {
+	if len(a.folders) != maxKept || len(b.folders) != 0 {
+		t.Error(len(a.folders), len(b.folders), "folders are kept")
+	}
+	visit(a, "F0")
+	visit(b, "INBOX")
+	if a.folders[a.root+"/.F0"] == nil || a.folders[a.root+"/.F1"] != nil {
+		t.Error("the folder that was used last is forgotten first")
+	}
+	last := fmt.Sprint("F", maxKept-1)
+	os.RemoveAll(a.root + "/." + last)
+	if err := a.Create(t.Context(), last); err != nil {
 		t.Fatal(err)
 	}
-	openBox(t, s, last)
+	visit(a, last)
+	a.Close()
+	if len(kept.folders) != 1 || len(a.folders) != 0 {
+		t.Error(len(kept.folders), len(a.folders), "folders are kept of a store that was closed")
+	}
+}
+
+// TestKeptMessages: large folders count for more.
+func TestKeptMessages(t *testing.T) {
+	t.Parallel()
+	var k Kept
+	var over []*folder
+	for range 4 {
+		f := new(folder)
+		f.published.Store(&state{messages: make([]*Message, maxKeptMessages/3)})
+		over = append(over, k.put(f)...)
+	}
+	if len(over) != 1 || len(k.folders) != 3 || k.messages != maxKeptMessages {
+		t.Error(len(over), len(k.folders), k.messages)
+	}
 }

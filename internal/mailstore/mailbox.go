@@ -126,10 +126,14 @@ func (b *Mailbox) Recent(uid uint32) bool {
 // KeywordNames are the names of a message's keywords. A letter that has no name in dovecot-keywords is left out.
 func (b *Mailbox) KeywordNames(set Keywords) []string { return b.state.keywords.names(set) }
 
-// AllKeywords are the names that the folder has, and whether another can be added.
+// AllKeywords are the names that the folder has, and whether another can be added: there is a letter that no message uses.
 func (b *Mailbox) AllKeywords() (names []string, room bool) {
-	names = b.state.keywords.names(1<<MaxKeywords - 1)
-	return names, len(names) < MaxKeywords
+	const all = 1<<MaxKeywords - 1
+	used := Keywords(0)
+	for _, m := range b.state.messages {
+		used |= m.Keywords
+	}
+	return b.state.keywords.names(all), used&all != all
 }
 
 // Keywords are the names of the folder's letters, to tell a change of them; they are not to be changed.

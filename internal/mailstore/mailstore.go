@@ -37,14 +37,15 @@ var (
 	ErrLocked       = filelock.ErrLocked
 )
 
-// Options of a Store. The zero value is for a local filesystem.
+// Options of a Store.
 type Options struct {
-	Remote      bool          // directory times of the filesystem are not to be trusted: each Sync lists
+	Remote      bool          // directory times are not to be trusted, whatever the filesystem: each Sync lists
 	LockTimeout time.Duration // how long to wait for another program's lock; 0 = 122 s, as Dovecot
 	IndexDir    string        // of the indexes, "" = each in its folder
 	Boot        string        // identity of the running system; "" = Open finds it out
 	Watcher     *Watcher      // of the process; nil = no hints
 	Quota       *quota.Root   // nil = mail is not counted
+	Kept        *Kept         // of the process; nil = the store has one of its own
 }
 
 // Store is the mail of one user. It is safe for concurrent use.
@@ -54,7 +55,6 @@ type Store struct {
 
 	mu      sync.Mutex
 	folders map[string]*folder // those that are open, and the last that were, by directory
-	uses    uint64
 
 	modSeqs  reserve
 	validity atomic.Uint32 // the last UIDVALIDITY that was taken here
@@ -75,11 +75,15 @@ func Open(root string, opts Options) (*Store, error) {
 	if err := makeMaildir(s.root); err != nil {
 		return nil, fmt.Errorf("open mail store: %w", diskError(err))
 	}
+	s.opts.Remote = s.opts.Remote || !isLocal(s.root)
 	s.takeSubscriptions()
 	return s, nil
 }
 
 func newStoreAt(root string, opts Options) *Store {
+	if opts.Kept == nil {
+		opts.Kept = new(Kept)
+	}
 	return &Store{root: root, opts: opts, folders: make(map[string]*folder), modSeqs: reserve{path: filepath.Join(root, modSeqFile)}}
 }
 

@@ -236,6 +236,29 @@ func TestForeign(t *testing.T) {
 	wantView(t, again, show(b))
 }
 
+// TestTwoFiles: of two files with one base name the message's own keeps it, in whatever order they are listed, also for the next process.
+func TestTwoFiles(t *testing.T) {
+	t.Parallel()
+	s := newStore(t, Options{})
+	var want []string
+	for i := range 20 {
+		write(t, fmt.Sprintf("%s/cur/%d.x.host:2,S", s.root, i), "own\n")
+		want = append(want, fmt.Sprint(i+1, ":S"))
+	}
+	openBox(t, s, "INBOX").Close()
+	for i := range 20 {
+		write(t, fmt.Sprintf("%s/cur/%d.x.host:2,F", s.root, i), "another\n")
+		want = append(want, fmt.Sprint(i+21, ":F"))
+	}
+	b := openBox(t, anotherProcess(s), "INBOX")
+	wantView(t, b, strings.Join(want, " "))
+	for i, m := range b.Messages() {
+		if text := read(t, b.folder.filePath(m)); (text == "own\n") != (i < 20) {
+			t.Errorf("UID %d is now %q", m.UID, text)
+		}
+	}
+}
+
 func TestLostUidlist(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(string){
@@ -330,8 +353,14 @@ func TestKeywordLimit(t *testing.T) {
 	if _, err := b.StoreFlags(t.Context(), b.Messages(), AddFlags, 0, []string{"more"}); !errors.Is(err, ErrKeywordLimit) {
 		t.Error(err)
 	}
+	if names, room := b.AllKeywords(); len(names) != MaxKeywords || room {
+		t.Error("there is said to be room for one more")
+	}
 	if _, err := b.StoreFlags(t.Context(), b.Messages(), RemoveFlags, 0, []string{"K7"}); err != nil {
 		t.Error(err)
+	}
+	if names, room := b.AllKeywords(); len(names) != MaxKeywords || !room {
+		t.Error("there is said to be no room, with a letter that no message uses")
 	}
 	if _, err := b.StoreFlags(t.Context(), b.Messages(), ReplaceFlags, Seen, []string{"more", "k3"}); err != nil {
 		t.Error(err)

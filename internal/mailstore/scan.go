@@ -1,9 +1,7 @@
 package mailstore
 
 import (
-	"errors"
 	"io"
-	"maps"
 	"os"
 	"time"
 )
@@ -151,74 +149,4 @@ func (f *folder) findName(base string) (path string, err error) {
 		}
 	}
 	return "", ErrExpunged
-}
-
-// resolveTwice settles base names that two files have, under the lock: of two names of one file one goes, another file gets
-// a base name of its own. Both directories have just been listed.
-func (f *folder) resolveTwice() error {
-	for _, d := range []struct {
-		sub   string
-		twice []string
-	}{{"new", f.new.twice}, {"cur", f.cur.twice}} {
-		for _, name := range d.twice {
-			if err := f.resolve(d.sub, name); err != nil {
-				return err
-			}
-		}
-	}
-	for base, name := range maps.Clone(f.new.names) {
-		if _, both := f.cur.names[base]; both {
-			delete(f.new.names, base)
-			if err := f.resolve("new", name); err != nil {
-				return err
-			}
-		}
-	}
-	f.new.twice, f.cur.twice = nil, nil
-	return nil
-}
-
-func (f *folder) resolve(sub, name string) error {
-	base := baseOf(name)
-	path, dir := f.path(sub+"/"+name), &f.cur
-	other, inCur := f.cur.names[base]
-	otherPath := f.path("cur/" + other)
-	if !inCur {
-		otherPath, dir = f.path("new/"+f.new.names[base]), &f.new
-	}
-	a, errA := os.Lstat(path)
-	if errors.Is(errA, os.ErrNotExist) {
-		return nil // it was renamed while we listed
-	}
-	b, errB := os.Lstat(otherPath)
-	switch {
-	case errA != nil:
-		return errA
-	case errors.Is(errB, os.ErrNotExist):
-		if inCur && sub == "new" {
-			delete(f.cur.names, base)
-			f.new.put(base, name)
-		} else {
-			dir.put(base, name)
-		}
-		return nil
-	case errB != nil:
-		return errB
-	case os.SameFile(a, b):
-		return os.Remove(path)
-	}
-	own := uniqueName() + sizeSuffix(base)
-	renamed := own
-	if i := len(base); i < len(name) {
-		renamed += name[i:]
-	}
-	if err := os.Rename(path, f.path(sub+"/"+renamed)); err != nil {
-		return err
-	}
-	if sub == "new" {
-		f.new.put(own, renamed)
-	} else {
-		f.cur.put(own, renamed)
-	}
-	return nil
 }

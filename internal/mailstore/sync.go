@@ -109,7 +109,7 @@ func (f *folder) readList() error {
 		return err
 	}
 	if list != nil && f.state != nil && list.validity != f.state.uidValidity {
-		f.forget()
+		f.forgetState()
 	}
 	f.dirty, f.foreign = true, true
 	if list == nil || list != f.list {
@@ -126,8 +126,8 @@ func (f *folder) readList() error {
 	return nil
 }
 
-// forget drops what was known under another UIDVALIDITY.
-func (f *folder) forget() {
+// forgetState drops what was known under another UIDVALIDITY.
+func (f *folder) forgetState() {
 	f.state, f.list, f.fresh, f.whole, f.unseen, f.sums = nil, nil, nil, nil, nil, nil
 	f.index.instance = 0
 }
@@ -238,7 +238,7 @@ func (f *folder) newList(lock *folderLock) error {
 		return err
 	}
 	fault.Point("mailstore.validity-taken")
-	f.forget()
+	f.forgetState()
 	f.list = &uidfile{uidlist: newUidlist(validity)}
 	f.list.damaged = true // not written yet
 	return f.scan(true, true)

@@ -58,6 +58,8 @@ type Server struct {
 	roots  []root
 	stores stores
 
+	foreign sync.Once // said that a filesystem is not known
+
 	writing  sync.Mutex
 	sessions sync.WaitGroup
 }
@@ -172,6 +174,7 @@ func (s *Server) run(ctx context.Context, r *Request, file *os.File) {
 	give := func() {}
 	err = fault.Guard(func() (err error) {
 		if r.Store, give, err = s.stores.take(r, s.roots[0].path); err == nil {
+			s.warnOfFilesystem(r)
 			serve, err = s.engine(ctx, r)
 		}
 		return err
@@ -190,6 +193,15 @@ func (s *Server) run(ctx context.Context, r *Request, file *os.File) {
 	r.Log.end(summary)
 	s.answer(r, auth.End, nil)
 	s.fault(r, err)
+}
+
+// warnOfFilesystem says once that mail lies where this host cannot know of all changes, though the configuration does not say so.
+func (s *Server) warnOfFilesystem(r *Request) {
+	if r.Store.Remote() && !r.Settings.Remote {
+		s.foreign.Do(func() {
+			s.log.Warn("%s: not one of the local filesystems that are known; its sessions poll, as if remote_mail were set", r.Maildir)
+		})
+	}
 }
 
 func (s *Server) engine(ctx context.Context, r *Request) (Serve, error) {

@@ -16,6 +16,7 @@ import (
 type stores struct {
 	watcher *mailstore.Watcher
 	boot    string // identity of the running system
+	kept    mailstore.Kept
 
 	mu  sync.Mutex
 	all map[string]*shared // by path
@@ -57,11 +58,15 @@ func (s *stores) give(path string, sh *shared) {
 	if s.all[path] == sh && (sh.users == 0 || sh.err != nil) {
 		delete(s.all, path)
 	}
+	if sh.users == 0 && sh.store != nil {
+		sh.store.Close()
+	}
 }
 
 // openStore opens a Maildir. A user to whom no mail has come yet has none: it is made, and for homes below root the home, too.
 func (s *stores) openStore(r *Request, root string) (*mailstore.Store, error) {
-	o := mailstore.Options{Remote: r.Settings.Remote, Watcher: s.watcher, Boot: s.boot, Quota: quota.New(r.Maildir, r.Quota)}
+	o := mailstore.Options{Remote: r.Settings.Remote, Watcher: s.watcher, Boot: s.boot, Quota: quota.New(r.Maildir, r.Quota),
+		Kept: &s.kept}
 	if err := maildir.CheckMount(root, r.Settings.Mount); err != nil {
 		return nil, err
 	}
