@@ -75,4 +75,7 @@ func TestUTF8Mailbox(t *testing.T) {
 			t.Errorf("%+v, %v", req, err)
 		}
 	}
+	if got := string(w.appendMailbox(nil, "ö\r\nx")); got != "{5}\r\nö\r\nx" {
+		t.Errorf("a name with a line end is written %q", got)
+	}
 }

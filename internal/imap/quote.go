@@ -68,7 +68,7 @@ func (w *Writer) appendMailbox(b []byte, name string) []byte {
 	switch {
 	case !w.UTF8:
 		return appendAString(b, mutf7.Encode(name))
-	case isASCII(name):
+	case isASCII(name), strings.ContainsFunc(name, isControl): // the latter may stand in a list that others wrote
 		return appendAString(b, name)
 	}
 	return appendQuoted(b, name)

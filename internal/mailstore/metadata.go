@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Files of entries (RFC 5464), one "name TAB value" in a line, the names in order and in lower case, values with Dovecot's escapes.
@@ -178,7 +180,7 @@ func (s *Store) markUses(changes []MetadataEntry) error {
 	if !slices.ContainsFunc(changes, func(c MetadataEntry) bool { return c.Name == SpecialUse && !c.Remove }) {
 		return nil
 	}
-	f, err := os.OpenFile(filepath.Join(s.root, usesMark), os.O_WRONLY|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(filepath.Join(s.root, usesMark), os.O_WRONLY|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
 	if err != nil {
 		return err
 	}

@@ -62,6 +62,9 @@ func (r *reserve) reserve(modSeq uint64) {
 		return
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return // from a pipe nothing may ever come
+	}
 	if err := filelock.Lock(context.Background(), f, true, time.Second); err != nil {
 		return
 	}
