@@ -11,9 +11,10 @@ import (
 var errMailbox = errors.New("invalid mailbox name")
 
 // DecodeMailbox turns a mailbox name or pattern from the wire into UTF-8. INBOX is written so in any case. A name that is
-// already UTF-8 is taken as it is.
+// already UTF-8 is taken as it is, but for "&-": clients who see IMAP4rev2 announced send UTF-8 before they ENABLE it, and
+// escape what modified UTF-7 escapes.
 func DecodeMailbox(wire string) (string, error) {
-	name := wire
+	name := strings.ReplaceAll(wire, "&-", "&")
 	if isASCII(wire) {
 		var ok bool
 		if name, ok = mutf7.Decode(wire); !ok {

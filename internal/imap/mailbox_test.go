@@ -21,7 +21,8 @@ func TestMailboxNames(t *testing.T) {
 			t.Errorf("DecodeMailbox(%q) = %q, %v", test.wire, got, err)
 		}
 	}
-	for wire, want := range map[string]string{"inBox": "INBOX", "inbox/x": "inbox/x", "Größe": "Größe"} {
+	for wire, want := range map[string]string{"inBox": "INBOX", "inbox/x": "inbox/x", "Größe": "Größe",
+		"Größe & Maß": "Größe & Maß", "Größe &- Maß": "Größe & Maß"} {
 		if got, err := DecodeMailbox(wire); err != nil || got != want {
 			t.Errorf("DecodeMailbox(%q) = %q, %v", wire, got, err)
 		}
