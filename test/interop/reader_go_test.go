@@ -128,7 +128,7 @@ func goFolders(c *goClient, delim rune) {
 	for name, n := range map[string]uint32{"INBOX": 8, "Kept": 1, "Grüße & mehr": 0, inner: 0, "Sent": 0} {
 		l := all[name]
 		if l == nil || l.Status == nil || *l.Status.NumMessages != n || *l.Status.NumUnseen != n || l.Status.UIDNext != imap.UID(n+1) {
-			t.Errorf("LIST-STATUS says of %q %+v", name, l)
+			t.Fatalf("LIST-STATUS says of %q %+v", name, l)
 		}
 	}
 	if attrs := all["Sent"].Attrs; !slices.Contains(attrs, imap.MailboxAttrSent) || !slices.Contains(attrs, imap.MailboxAttrSubscribed) {
