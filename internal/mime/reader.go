@@ -191,11 +191,10 @@ func (r *Reader) next(b []byte) (n int, err error) {
 
 // convert moves what it can of rest to b, every line end becoming CRLF. A bare CR stays.
 func (r *Reader) convert(b []byte) (n int) {
-	used := 0
+	n, used := r.lineByLine(b)
 	for n < len(b) && used < len(r.rest) {
 		text := r.rest[used:min(len(r.rest), used+len(b)-n)]
-		end := bytes.IndexByte(text, '\n')
-		switch {
+		switch end := bytes.IndexByte(text, '\n'); {
 		case end == 0 && r.cr:
 			b[n] = '\n'
 			n, used, r.cr = n+1, used+1, false
@@ -215,6 +214,32 @@ func (r *Reader) convert(b []byte) (n int) {
 	r.at.Off += int64(used)
 	r.at.CRLF += int64(n)
 	return n
+}
+
+// lineByLine is convert as long as whole lines fit into b: nearly all of a text.
+func (r *Reader) lineByLine(b []byte) (n, used int) {
+	cr := r.cr
+	for {
+		text := r.rest[used:]
+		end := bytes.IndexByte(text, '\n')
+		if end < 0 || end+2 > len(b)-n {
+			break
+		}
+		if end > 0 {
+			cr = text[end-1] == '\r'
+		}
+		n += copy(b[n:], text[:end])
+		if !cr {
+			b[n] = '\r'
+			n++
+		}
+		b[n] = '\n'
+		n, used, cr = n+1, used+end+1, false
+	}
+	if r.cr = cr; used > 0 {
+		r.mark = Mark{Off: r.at.Off + int64(used), CRLF: r.at.CRLF + int64(n)}
+	}
+	return n, used
 }
 
 // fill takes more of the file into rest; io.EOF is the end of the content.
