@@ -21,22 +21,27 @@ func New(n int) *Crew { return &Crew{free: make(chan struct{}, max(n, 0))} }
 // share from what is left, and returns when nothing is. Do returns when all have returned. Where work panics in a helper, Do
 // panics with that, a *fault.Error, in the calling goroutine, so that the fault is that of its session.
 func (c *Crew) Do(most int, work func(helper bool)) {
+	defer c.Begin(most, func() { work(true) })() // waits also when work panics here
+	work(false)
+}
+
+// Begin is Do without the calling goroutine: that goes on, and calls wait, once, where Do would return or panic.
+func (c *Crew) Begin(most int, work func()) (wait func()) {
 	var others sync.WaitGroup
 	var failure atomic.Value
 	for i := 0; i < most && c.take(); i++ {
 		others.Go(func() {
 			defer c.give()
-			if err := fault.Guard(func() error { work(true); return nil }); err != nil {
+			if err := fault.Guard(func() error { work(); return nil }); err != nil {
 				failure.Store(err)
 			}
 		})
 	}
-	func() {
-		defer others.Wait() // also when work panics here
-		work(false)
-	}()
-	if err := failure.Load(); err != nil {
-		panic(err)
+	return func() {
+		others.Wait()
+		if err := failure.Load(); err != nil {
+			panic(err)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package fetch
 import (
 	"context"
 	"runtime"
+	"sync"
 	"sync/atomic"
 
 	"postrider/internal/imap"
@@ -10,7 +11,7 @@ import (
 
 // How many messages are read ahead, by what of each is in memory until it is written.
 const (
-	aheadFiles   = 8   // a buffer
+	aheadTexts   = 16  // the text; all together have a room
 	aheadRecords = 64  // what a cache keeps of a message
 	aheadSizes   = 256 // numbers
 )
@@ -18,10 +19,10 @@ const (
 // Lookahead is how many messages Ahead takes at most, for such items; 0 where there is nothing to read ahead.
 func (f *Fetcher) Lookahead(items []imap.FetchItem) int {
 	switch n := f.need(items); {
-	case n.parts || n.tree:
-		return 0
+	case n.texts():
+		return aheadTexts
 	case n.file():
-		return aheadFiles
+		return 0
 	case n.record():
 		return aheadRecords
 	case n.info():
@@ -30,31 +31,43 @@ func (f *Fetcher) Lookahead(items []imap.FetchItem) int {
 	return 0
 }
 
+// ahead is messages that helpers read while those before them are answered.
+type ahead struct {
+	messages []ready
+	next     atomic.Int32 // that is to be read
+	taken    int          // how many are answered
+	wait     func()       // for the helpers to end
+}
+
 // ready is what was read of a message before it is answered.
 type ready struct {
+	once sync.Once // reads it, or leaves it to the answer
 	answer
 	err error
 }
 
-// Ahead reads what is needed of the messages that are answered next, in that order, for the same items: several at a time, as far as
-// others leave processors. It is a matter of speed only; errors show when the message is answered. No more than Lookahead messages
-// are taken.
+// Ahead lets helpers read what is needed of the messages that are answered next, in that order, for the same items, as far as
+// others leave processors. It is a matter of speed only; errors show when the message is answered. No more than Lookahead
+// messages are taken.
 func (f *Fetcher) Ahead(ctx context.Context, sources []Source, items []imap.FetchItem) {
 	f.drop()
 	need := f.need(items)
+	room := f.roomFor(&need)
+	a := new(ahead)
 	for _, s := range sources[:min(len(sources), f.Lookahead(items))] {
 		if need.file() || !need.record() || !f.has(s, &need) {
-			f.ahead = append(f.ahead, ready{answer: answer{source: s, need: need}})
+			a.messages = append(a.messages, ready{answer: answer{source: s, need: need, room: room}})
 		}
 	}
-	if len(f.ahead) < 2 {
-		f.drop()
+	if len(a.messages) < 2 {
 		return
 	}
-	var next atomic.Int32
-	f.Crew.Do(min(runtime.GOMAXPROCS(0), len(f.ahead)/2)-1, func(bool) {
-		for i := next.Add(1) - 1; int(i) < len(f.ahead) && ctx.Err() == nil; i = next.Add(1) - 1 {
-			f.ahead[i].read(ctx)
+	f.ahead = a
+	a.next.Store(1) // the first one is answered at once
+	a.wait = f.Crew.Begin(min(runtime.GOMAXPROCS(0), len(a.messages)/2)-1, func() {
+		for i := a.next.Add(1) - 1; int(i) < len(a.messages) && ctx.Err() == nil; i = a.next.Add(1) - 1 {
+			r := &a.messages[i]
+			r.once.Do(func() { r.read(ctx) })
 		}
 	})
 }
@@ -69,13 +82,11 @@ func (f *Fetcher) has(s Source, n *need) bool {
 	return ok && (whole || !n.whole(size))
 }
 
-// read may be called by a helper.
+// read is called by a helper.
 func (r *ready) read(ctx context.Context) {
 	switch {
-	case r.need.file():
-		if r.err = r.load(ctx); r.err == nil && !r.need.ofRecord() {
-			r.err = r.examine()
-		}
+	case r.need.texts():
+		r.err = r.readText(ctx)
 	case r.need.record():
 		if r.err = r.build(ctx); r.err == nil && r.record != nil {
 			r.record = r.record.Clone()
@@ -86,25 +97,54 @@ func (r *ready) read(ctx context.Context) {
 	}
 }
 
-// take returns what was read ahead of a message, nil if nothing was. What was read of messages before it is dropped.
+// readText reads all of the file if there is room for it.
+func (r *ready) readText(ctx context.Context) error {
+	if err := r.open(ctx); err != nil {
+		return err
+	}
+	text := r.room.take(r.file.size)
+	if text == nil {
+		r.close()
+		return nil
+	}
+	return r.file.load(text)
+}
+
+// take returns what was read ahead of a message, nil if nothing was.
 func (f *Fetcher) take(s Source) *ready {
-	for i := f.taken; i < len(f.ahead); i++ {
-		if f.ahead[i].source != s {
-			continue
+	a := f.ahead
+	if a == nil {
+		return nil
+	}
+	for i := a.taken; i < len(a.messages); i++ {
+		if r := &a.messages[i]; r.source == s {
+			a.taken = i + 1
+			if !r.begun() {
+				return nil
+			}
+			return r
 		}
-		for ; f.taken < i; f.taken++ {
-			f.ahead[f.taken].close()
-		}
-		f.taken++
-		return &f.ahead[i]
 	}
 	return nil
 }
 
+// begun says that a helper has read the message, after waiting until that has ended; if none has begun, none will.
+func (r *ready) begun() bool {
+	begun := true
+	r.once.Do(func() { begun = false })
+	return begun
+}
+
+// drop ends reading ahead.
 func (f *Fetcher) drop() {
-	for i := range f.ahead {
-		f.ahead[i].close()
+	a := f.ahead
+	if a == nil {
+		return
 	}
-	clear(f.ahead)
-	f.ahead, f.taken = f.ahead[:0], 0
+	f.ahead = nil
+	a.next.Store(int32(len(a.messages)))
+	a.wait()
+	for i := range a.messages {
+		a.messages[i].close()
+	}
 }

@@ -14,7 +14,6 @@ import (
 
 // buffer is the memory that an answer works in.
 type buffer struct {
-	file     file
 	head     [headSize]byte
 	lines    *bufio.Reader // for all reading, one after the other
 	reader   *mime.Reader
@@ -43,15 +42,19 @@ type answer struct {
 	record  *cache.Record // nil: there is none, or no need of it
 	known   *known        // nil: the file is not needed
 	preview string
+	room    *room // for the file; nil = only what the buffer takes of it is in memory
 
+	file    file
+	opened  bool
 	*buffer // nil until a file is opened
 }
 
 func (a *answer) close() {
+	a.file.close()
+	a.opened = false
 	if a.buffer == nil {
 		return
 	}
-	a.file.close()
 	a.reader.Reset(mime.Content{})
 	clear(a.contents)
 	clear(a.decoded)
@@ -65,15 +68,29 @@ func (a *answer) close() {
 
 // load opens the file, unless that was done.
 func (a *answer) load(ctx context.Context) error {
-	if a.buffer != nil {
+	if a.buffer == nil {
+		a.buffer = buffers.Get().(*buffer)
+	}
+	if a.opened {
 		return nil
 	}
+	if err := a.open(ctx); err != nil {
+		return err
+	}
+	text := a.room.take(a.file.size)
+	if text == nil {
+		text = a.head[:min(headSize, a.file.size)]
+	}
+	return a.file.load(text)
+}
+
+func (a *answer) open(ctx context.Context) error {
 	opened, err := a.source.Open(ctx)
 	if err != nil {
 		return err
 	}
-	a.buffer = buffers.Get().(*buffer)
-	return a.file.load(opened, a.head[:])
+	a.opened = true
+	return a.file.take(opened)
 }
 
 // prepare does all that can fail before the response begins.
@@ -150,6 +167,8 @@ func (a *answer) examine() (err error) {
 		k.part, err = mime.ScanHeader(a.fromStart())
 	case !a.need.body:
 		k.part, err = mime.MeasureHeader(a.fromStart())
+	case a.file.rest == nil:
+		k.part = mime.MeasureText(a.file.head)
 	default:
 		k.part, err = mime.Measure(a.fromStart())
 	}

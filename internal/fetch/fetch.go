@@ -49,12 +49,15 @@ type Fetcher struct {
 	window cache.Window
 	batch  cache.Batch // what is to be written to the cache
 	filter filter
-	ahead  []ready // what was read ahead, in order
-	taken  int     // how many of them are done
+	room   *room // for texts, between the first body of a command and its end
+	ahead  *ahead
 }
 
 // Forget drops what is kept of messages, as their mailbox is closed.
-func (f *Fetcher) Forget() { *f = Fetcher{Cache: f.Cache, Crew: f.Crew} }
+func (f *Fetcher) Forget() {
+	f.drop()
+	*f = Fetcher{Cache: f.Cache, Crew: f.Crew}
+}
 
 // Done ends a command: what was learnt of messages is written to the cache.
 func (f *Fetcher) Done() {
@@ -62,7 +65,8 @@ func (f *Fetcher) Done() {
 	if f.Cache != nil && !f.batch.Empty() {
 		f.Cache.Append(&f.batch) // if that fails it is learnt again
 	}
-	f.window, f.batch, f.filter, f.ahead = cache.Window{}, cache.Batch{}, filter{}, nil
+	f.window, f.batch, f.filter = cache.Window{}, cache.Batch{}, filter{}
+	f.leaveRoom()
 }
 
 // Answer writes the response for a message. Items of few octets come first, as in Dovecot, then the others in their order;
@@ -94,6 +98,7 @@ func (f *Fetcher) begin(m *Message, items []imap.FetchItem) (a answer, err error
 		f.remember(m.Source, a.record)
 	} else {
 		a = answer{source: m.Source, need: f.need(items)}
+		a.room = f.roomFor(&a.need)
 	}
 	a.message = m
 	return a, err

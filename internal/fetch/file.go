@@ -20,14 +20,14 @@ type identity struct {
 // a header nearly always.
 type file struct {
 	identity
-	rest *os.File // nil if all is in head
+	rest *os.File // nil if all of an open file is in head
 	head []byte
 }
 
 func (i *identity) modified() time.Time { return time.Unix(0, i.mtime) }
 
-// load takes over an open file and reads the first octets into buf.
-func (f *file) load(opened *os.File, buf []byte) error {
+// take takes over an open file.
+func (f *file) take(opened *os.File) error {
 	*f = file{rest: opened}
 	info, err := opened.Stat()
 	if err != nil {
@@ -35,7 +35,12 @@ func (f *file) load(opened *os.File, buf []byte) error {
 	}
 	st := info.Sys().(*syscall.Stat_t)
 	f.identity = identity{dev: st.Dev, ino: st.Ino, size: st.Size, mtime: info.ModTime().UnixNano()}
-	n, err := opened.ReadAt(buf[:min(int64(len(buf)), f.size)], 0)
+	return nil
+}
+
+// load reads the first octets into buf, which is not larger than the file.
+func (f *file) load(buf []byte) error {
+	n, err := f.rest.ReadAt(buf, 0)
 	if err == io.EOF {
 		f.size, err = int64(n), nil // it was cut short this moment
 	}

@@ -74,6 +74,9 @@ func (n *need) ofRecord() bool { return n.header || n.envelope || n.structure ||
 // file says that the file is read whatever is known of the message.
 func (n *need) file() bool { return n.body || n.parts || n.tree || !n.cached && n.ofRecord() }
 
+// texts says that all of the file is sent, as one text.
+func (n *need) texts() bool { return n.body && !n.partial && !n.parts && !n.tree }
+
 // end says that it is read to its end.
 func (n *need) end() bool { return n.body || n.parts || n.tree }
 

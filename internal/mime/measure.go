@@ -74,6 +74,25 @@ func Measure(r io.Reader) (*Part, error) {
 	return p, readError(err)
 }
 
+// MeasureText is Measure of a message in memory.
+func MeasureText(text []byte) *Part {
+	n := HeaderLen(text)
+	if n < 0 {
+		n = len(text)
+	}
+	header, body := text[:n], text[n:]
+	var m meter
+	if len(header) > 0 {
+		m.add(header)
+	}
+	p := &Part{Header: Range{End: m.at}, Body: Range{m.at, m.at}}
+	if len(body) > 0 {
+		m.add(body)
+		p.Body.End = m.at
+	}
+	return p
+}
+
 // MeasureHeader is Measure that stops after the header: the body is empty.
 func MeasureHeader(r io.Reader) (*Part, error) {
 	var m meter
