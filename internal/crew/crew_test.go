@@ -36,6 +36,29 @@ func TestDo(t *testing.T) {
 	}
 }
 
+// TestBegin: the caller goes on meanwhile; where nobody is free nothing is done.
+func TestBegin(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		crew *Crew
+		want int32
+	}{{nil, 0}, {New(1), 1}, {New(3), 2}} {
+		var n atomic.Int32
+		begun := make(chan struct{})
+		wait := c.crew.Begin(2, func() { <-begun; n.Add(1) })
+		close(begun)
+		if wait(); n.Load() != c.want {
+			t.Errorf("%d worked, not %d", n.Load(), c.want)
+		}
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("the fault of a helper is lost")
+		}
+	}()
+	New(1).Begin(1, func() { panic("fault") })()
+}
+
 // TestBusy has a session that gets no help because another one has it.
 func TestBusy(t *testing.T) {
 	t.Parallel()

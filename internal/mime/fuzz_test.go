@@ -127,6 +127,9 @@ func measured(t *testing.T, message []byte, root *Part) {
 	if err != nil || whole.Header != root.Header || whole.Body != root.Body {
 		t.Fatalf("Measure(%q) = %+v %+v, Scan says %+v %+v (%v)", message, whole.Header, whole.Body, root.Header, root.Body, err)
 	}
+	if held := MeasureText(message); held.Header != whole.Header || held.Body != whole.Body {
+		t.Fatalf("MeasureText(%q) = %+v, not %+v", message, held, whole)
+	}
 	slow, err := Measure(iotest.OneByteReader(bytes.NewReader(message)))
 	if err != nil || !reflect.DeepEqual(slow, whole) {
 		t.Fatalf("Measure(%q) = %+v or %+v (%v)", message, whole, slow, err)
