@@ -45,7 +45,8 @@ type Message struct {
 	name string // of the file
 	keys string // what the uidlist says beside: "S12 W14"
 
-	size, wire, date int64 // as in Info; the date in ns
+	size, wire, date int64        // as in Info; the date in ns
+	arrived          atomic.Int64 // the date alone, which needs no look at the text; 0 = not known
 }
 
 // Info is what needs more than the file's name.
@@ -77,6 +78,7 @@ func (m *Message) as(n *Message, name string, inNew bool, flags Flags, keywords 
 		n.size, n.wire, n.date = m.size, m.wire, m.date
 		n.known.Store(m.known.Load())
 	}
+	n.arrived.Store(m.arrived.Load())
 	return n
 }
 

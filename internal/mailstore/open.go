@@ -95,10 +95,17 @@ func (b *Mailbox) Info(ctx context.Context, m *Message) (Info, error) {
 	return info, nil
 }
 
-// Date is when a message arrived, as in Info, without reading it.
+// Date is when a message arrived, as in Info, without reading it, and without a look at the file if that was done before.
 func (b *Mailbox) Date(ctx context.Context, m *Message) (time.Time, error) {
-	if i, ok := b.Known(m); ok {
+	if i, ok := m.Known(); ok {
 		return i.Date, nil
+	}
+	if ns := m.arrived.Load(); ns != 0 {
+		return time.Unix(0, ns), nil
+	}
+	if kept, _, ok := b.folder.cache.Find(m.Base(), m.Size()); ok {
+		m.arrived.Store(kept.Date.UnixNano())
+		return kept.Date, nil
 	}
 	return b.stat(ctx, m)
 }
@@ -117,6 +124,7 @@ func (b *Mailbox) stat(ctx context.Context, m *Message) (date time.Time, err err
 	if size, wire, ok := m.Sizes(); ok && size == st.Size() && st.Mode().IsRegular() {
 		m.Know(Info{Size: size, Wire: wire, Date: st.ModTime()})
 	}
+	m.arrived.Store(st.ModTime().UnixNano())
 	return st.ModTime(), nil
 }
 
