@@ -3,6 +3,7 @@ package mime
 import (
 	"bytes"
 	"iter"
+	"strings"
 )
 
 // HeaderLen is the length of the header that octets begin with, its blank line included; -1 if that is not among them.
@@ -35,6 +36,38 @@ func Fields(header []byte) iter.Seq2[[]byte, []byte] {
 			header = header[n:]
 		}
 	}
+}
+
+// FieldsNamed gives the bodies of the fields of a name, as Fields does. A name with white space or a colon is that of no field.
+func FieldsNamed(header []byte, name string) iter.Seq[[]byte] {
+	return func(yield func(body []byte) bool) {
+		if name == "" || strings.ContainsAny(name, ": \t\r\n") {
+			return
+		}
+		for len(header) > 0 {
+			n := lineLen(header)
+			line := header[:n]
+			if isBlank(line) {
+				return
+			}
+			if line[0]|0x20 == name[0]|0x20 && hasName(line, name) {
+				n = fieldLen(header)
+				if _, body, ok := fieldName(header[:n]); ok && !yield(trimBody(body)) {
+					return
+				}
+			}
+			header = header[n:]
+		}
+	}
+}
+
+// hasName says that a line begins with a name, in any case, and a colon.
+func hasName(line []byte, name string) bool {
+	if len(line) <= len(name) || !strings.EqualFold(string(line[:len(name)]), name) {
+		return false
+	}
+	rest := bytes.TrimLeft(line[len(name):], " \t")
+	return len(rest) > 0 && rest[0] == ':'
 }
 
 // lineLen is the length of the first line with its end.

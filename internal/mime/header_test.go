@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 func TestFields(t *testing.T) {
@@ -51,7 +52,7 @@ func FuzzFields(f *testing.F) {
 	f.Add([]byte("A: b\r\n c\nB:\n\nC: d"))
 	f.Add([]byte(" a\n:\n\n"))
 	f.Fuzz(func(t *testing.T, header []byte) {
-		rest := header
+		rest, named := header, make(map[string][]string)
 		for name, body := range Fields(header) {
 			i := bytes.Index(rest, name)
 			j := bytes.Index(rest[max(i, 0):], body)
@@ -59,11 +60,43 @@ func FuzzFields(f *testing.F) {
 				t.Fatalf("%q: %q in %q", name, body, rest)
 			}
 			rest = rest[i+len(name):]
+			if line := string(name); ascii(line) && !bytes.ContainsAny(name, " \t\r\n") {
+				named[strings.ToLower(line)] = append(named[strings.ToLower(line)], string(body))
+			}
 			if line := Unfold(nil, body); bytes.IndexByte(line, '\n') >= 0 || len(line) > len(body) {
 				t.Errorf("%q unfolds to %q", body, line)
 			}
 		}
+		for name, want := range named {
+			var got []string
+			for body := range FieldsNamed(header, strings.ToUpper(name)) {
+				got = append(got, string(body))
+			}
+			if name != "" && !slices.Equal(got, want) {
+				t.Errorf("%q: %q, not %q", name, got, want)
+			}
+		}
 	})
+}
+
+func ascii(s string) bool {
+	return strings.IndexFunc(s, func(r rune) bool { return r >= utf8.RuneSelf }) < 0
+}
+
+func TestFieldsNamed(t *testing.T) {
+	t.Parallel()
+	const header = "A: b\r\n a: fold\r\nAb: c\nno field\na : d\n:e\n\na: body\n"
+	for name, want := range map[string][]string{
+		"a": {"b\r\n a: fold", "d"}, "AB": {"c"}, "": nil, "x": nil, " a": nil, "a ": nil, "no": nil, "a:": nil,
+	} {
+		var got []string
+		for body := range FieldsNamed([]byte(header), name) {
+			got = append(got, string(body))
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%q: %q, not %q", name, got, want)
+		}
+	}
 }
 
 func TestParseDate(t *testing.T) {

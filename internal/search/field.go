@@ -9,10 +9,7 @@ import (
 
 // matchField says whether a field of a header has the text, or is there at all if n is nil.
 func (r *reader) matchField(header []byte, name string, n *needle) bool {
-	for field, body := range mime.Fields(header) {
-		if len(field) != len(name) || !strings.EqualFold(string(field), name) {
-			continue
-		}
+	for body := range mime.FieldsNamed(header, name) {
 		if n == nil {
 			return true
 		}
