@@ -124,6 +124,7 @@ func TestModifiedAndGone(t *testing.T) {
 		S: * 1 FETCH (MODSEQ (…))
 		S: * 3 FETCH (MODSEQ (…))
 		S: * 2 FETCH (FLAGS (\Answered \Recent) MODSEQ (…))
+		S: * OK [HIGHESTMODSEQ …] Highest
 		S: a NO [MODIFIED 2] Some of the requested messages no longer exist.
 		C: b NOOP
 		S: * 4 EXPUNGE

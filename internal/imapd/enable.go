@@ -75,18 +75,38 @@ func (s *session) tellModSeq() {
 }
 
 // tellProgress says it again at the end of a command, if the client cannot see it from what it was told; EXPUNGE and MOVE say it
-// in their answer (RFC 7162 §3.2.7).
+// in their answer (RFC 7162 §3.2.7). So does every command that told a mod-sequence while something with a smaller one is held back: else
+// the client takes the larger one for all that it knows, and after a lost connection never hears of the rest.
 func (s *session) tellProgress(command imap.Command, r *reply) {
-	if s.box == nil || !s.on.qresync || s.end != "" || s.box.said >= s.box.modSeq {
+	if s.box == nil || !s.on.condStore || s.end != "" {
 		return
 	}
+	switch known := s.box.known(); {
+	case s.box.said > known:
+		s.box.modSeq = known
+		s.tellInReply(r)
+	case !s.on.qresync || s.box.said >= s.box.modSeq:
+	case isRemoval(command):
+		s.tellInReply(r)
+	default:
+		s.tellModSeq()
+	}
+}
+
+func isRemoval(command imap.Command) bool {
 	switch command.(type) {
 	case *imap.Expunge, *imap.Move:
-		if r.status == imap.OK && r.code == "" {
-			s.box.said = s.box.modSeq
-			r.code = imap.CodeHighestModSeq(s.box.modSeq)
-			return
-		}
+		return true
 	}
-	s.tellModSeq()
+	return false
+}
+
+// tellInReply is tellModSeq in the tagged answer, if that has room.
+func (s *session) tellInReply(r *reply) {
+	if r == nil || r.status != imap.OK || r.code != "" {
+		s.tellModSeq()
+		return
+	}
+	s.box.said = s.box.modSeq
+	r.code = imap.CodeHighestModSeq(s.box.modSeq)
 }

@@ -94,6 +94,9 @@ func (s *session) fetch(ctx context.Context, c *imap.Fetch) reply {
 	if c.UID && !s.on.uidOnly {
 		f.items, f.withFlags = with(imap.FetchUID, f.items), with(imap.FetchUID, f.withFlags)
 	}
+	if asks(f.items, imap.FetchModSeq) {
+		f.box.tellsModSeqs(spans)
+	}
 	f.answer(spans)
 	f.mark()
 	return s.cut(f.reply(), lowest)
@@ -108,6 +111,15 @@ func (f *fetching) changed(c *imap.Fetch, spans []span) []span {
 	f.items = append(slices.Clip(f.items), imap.FetchItem{Attr: imap.FetchModSeq})
 	f.withFlags = f.items
 	return f.box.changedSince(spans, since)
+}
+
+// tellsModSeqs notes that the client is told those of spans.
+func (b *selection) tellsModSeqs(spans []span) {
+	for _, sp := range spans {
+		for _, m := range b.Messages()[sp.lo:sp.hi] {
+			b.said = max(b.said, m.ModSeq)
+		}
+	}
 }
 
 func asks(items []imap.FetchItem, attr imap.FetchAttr) bool {

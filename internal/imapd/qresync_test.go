@@ -113,6 +113,49 @@ func TestQResync(t *testing.T) {
 	`)
 }
 
+// TestModSeqHeldBack: a client that is told a mod-sequence, but not yet of all before it, hears up to where it knows all.
+func TestModSeqHeldBack(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.deliverSome(9)
+	c, other := s.connect(), s.connect()
+	c.ok("ENABLE QRESYNC")
+	began := lastModSeq(t, c.ok("SELECT INBOX"))
+	other.ok("SELECT INBOX")
+	other.ok("STORE 2 +FLAGS.SILENT (\\Deleted)")
+	c.ok("NOOP")
+	other.ok("EXPUNGE")
+	other.ok("STORE 3 +FLAGS.SILENT (\\Flagged)")
+	c.dialogue(`
+		C: a FETCH 1 UID
+		S: * 1 FETCH (UID 1)
+		S: * 4 FETCH (UID 4 FLAGS (\Flagged \Recent) MODSEQ (…))
+		S: a OK [HIGHESTMODSEQ …] Fetch completed.
+		C: b FETCH 4 MODSEQ
+		S: * 4 FETCH (MODSEQ (…))
+		S: b OK [HIGHESTMODSEQ …] Fetch completed.
+		C: c FETCH 1 UID
+		S: * 1 FETCH (UID 1)
+		S: c OK Fetch completed.
+		C: d NOOP
+		S: * VANISHED 2
+		S: * 8 RECENT
+		S: * OK [HIGHESTMODSEQ …] Highest
+		S: d OK NOOP completed.
+	`)
+	known := lastModSeq(t, c.ok("STATUS INBOX (HIGHESTMODSEQ)"))
+	if known <= began {
+		t.Fatal(known, began)
+	}
+	// While more commands wait, others' changes are not looked for.
+	c.ok("NOOP")
+	other.ok("UID STORE 5 +FLAGS.SILENT (\\Flagged)")
+	c.send("e UID STORE 6 +FLAGS.SILENT (\\Seen)\r\nf UID STORE 7 (UNCHANGEDSINCE 1) +FLAGS.SILENT (\\Seen)\r\ng UID STORE 7 +FLAGS.SILENT (\\Seen)\r\n")
+	c.expect("* 5 FETCH (UID 6 MODSEQ (…))", "e OK [HIGHESTMODSEQ "+uintString(known)+"] Store completed.",
+		"* 6 FETCH (UID 7 …", "f OK [MODIFIED 7] Conditional store failed.",
+		"* 6 FETCH (UID 7 MODSEQ (…))", "* 4 FETCH (UID 5 FLAGS (\\Flagged \\Recent) MODSEQ (…))", "g OK Store completed.")
+}
+
 // TestQResyncWhileIdle: who idles hears what has gone as UIDs, and where it stands then.
 func TestQResyncWhileIdle(t *testing.T) {
 	t.Parallel()

@@ -25,6 +25,14 @@ type selection struct {
 	trouble  string // the error of the last Sync, which was logged
 }
 
+// known is the mod-sequence up to which the client was told all.
+func (b *selection) known() uint64 {
+	if b.untold {
+		return b.modSeq
+	}
+	return b.HighestModSeq()
+}
+
 var systemFlags = [...]struct {
 	bit  mailstore.Flags
 	name imap.Flag
