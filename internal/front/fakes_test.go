@@ -27,6 +27,7 @@ import (
 	"postrider/internal/logline"
 	"postrider/internal/roster"
 	"postrider/internal/session/handover"
+	"postrider/internal/sockettest"
 )
 
 // patience is how long a test waits for what must come.
@@ -217,25 +218,6 @@ func tcpAddr(ip string) *net.TCPAddr {
 
 var stranger, host = tcpAddr("192.0.2.1"), tcpAddr("192.0.2.2")
 
-// pair is a TCP connection over loopback.
-func pair(t testing.TB) (server, client *net.TCPConn) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	c, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s.(*net.TCPConn), c.(*net.TCPConn)
-}
-
 // serve has the server hold conn, as internal/listen does.
 func (r *rig) serve(conn net.Conn, implicitTLS bool) {
 	r.serving.Go(func() {
@@ -246,20 +228,20 @@ func (r *rig) serve(conn net.Conn, implicitTLS bool) {
 
 // local connects a client of this host, remote one from elsewhere.
 func (r *rig) local() *client {
-	s, c := pair(r)
+	s, c := sockettest.TCP(r)
 	r.serve(s, false)
 	return newClient(r.T, c)
 }
 
 func (r *rig) remote() *client {
-	s, c := pair(r)
+	s, c := sockettest.TCP(r)
 	r.serve(from{s, stranger, host}, false)
 	return newClient(r.T, c)
 }
 
 // secure connects a client from elsewhere that speaks TLS from the start.
 func (r *rig) secure() *client {
-	s, c := pair(r)
+	s, c := sockettest.TCP(r)
 	r.serve(from{s, stranger, host}, true)
 	k := newClient(r.T, c)
 	k.startTLS()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"postrider/internal/config"
+	"postrider/internal/sockettest"
 )
 
 func TestHostileIMAP(t *testing.T) {
@@ -79,7 +80,7 @@ func TestSlowClients(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, c.protocol, func(f *config.Front) { f.LoginTimeout = config.Duration(timeout) })
-			s, k := pair(t)
+			s, k := sockettest.TCP(t)
 			defer k.Close()
 			began := time.Now()
 			r.serve(s, c.tls)
@@ -131,7 +132,7 @@ func TestStop(t *testing.T) {
 func TestStopHandshake(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, IMAP, nil)
-	s, k := pair(t)
+	s, k := sockettest.TCP(t)
 	defer k.Close()
 	r.serve(s, true)
 	r.stop()

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"postrider/internal/config"
+	"postrider/internal/sockettest"
 )
 
 // bare is a client's end of which this process knows no more than a descriptor.
@@ -68,7 +69,7 @@ func TestMemory(t *testing.T) {
 			var ends []bare
 			before := used()
 			for range connections {
-				server, client := pair(t)
+				server, client := sockettest.TCP(t)
 				r.serve(server, c.tls)
 				ends = append(ends, greet(t, client, c.tls && c.dialogue != "-", c.dialogue))
 				if strings.Contains(c.dialogue, "secret") {

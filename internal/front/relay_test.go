@@ -13,13 +13,14 @@ import (
 	"time"
 
 	"postrider/internal/control"
+	"postrider/internal/sockettest"
 )
 
 // kinds are the ways in which a client may be connected whose octets are relayed.
 var kinds = map[string]func(*rig) *client{
 	"TLS": (*rig).secure,
 	"layered": func(r *rig) *client {
-		s, c := pair(r)
+		s, c := sockettest.TCP(r)
 		r.serve(from{s, host, host}, false)
 		return newClient(r.T, c)
 	},
@@ -199,7 +200,7 @@ func TestKick(t *testing.T) {
 func TestRelayDrain(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, IMAP, nil)
-	server, c := pair(t)
+	server, c := sockettest.TCP(t)
 	r.serve(from{server, host, host}, false)
 	k := newClient(t, c)
 	k.expect("* OK *")
@@ -267,7 +268,7 @@ func TestKickWhileOpening(t *testing.T) {
 // ends are those of a relay, and what is at them.
 func ends(t *testing.T) (client, far net.Conn, r *relay) {
 	t.Helper()
-	server, k := pair(t)
+	server, k := sockettest.TCP(t)
 	near, file, err := socketPair()
 	if err != nil {
 		t.Fatal(err)

@@ -1,7 +1,6 @@
 package front
 
 import (
-	"slices"
 	"strings"
 	"testing"
 
@@ -23,19 +22,9 @@ func TestSupportTable(t *testing.T) {
 		if !ok {
 			t.Fatal(greeting)
 		}
-		for _, name := range strings.Fields(list) {
-			announced = append(announced, support.Name(name, rows))
-		}
+		announced = append(announced, strings.Fields(list)...)
 	}
-	whole, _ := support.Whole(rows)
-	for _, name := range announced {
-		if _, ok := whole[name]; !ok {
-			t.Errorf("%s is announced, and in the table it is not whole, or not there", name)
-		}
-	}
-	for name, row := range whole {
-		if row.Before && !slices.Contains(announced, name) {
-			t.Errorf("line %d: %s is whole and never announced", row.Line, name)
-		}
+	for _, problem := range support.Compare(rows, announced, true) {
+		t.Error(problem)
 	}
 }

@@ -11,7 +11,7 @@ import (
 // quotaRoot is the one quota root that a user has, by the name that Dovecot's documentation gives it.
 const quotaRoot = "User quota"
 
-// getQuota is GETQUOTA (RFC 9208 §4.1.2).
+// getQuota is GETQUOTA (RFC 9208 §4.1.1).
 func (s *session) getQuota(ctx context.Context, c *imap.GetQuota) reply {
 	used, limit, err := s.quota(ctx)
 	switch {
@@ -24,7 +24,7 @@ func (s *session) getQuota(ctx context.Context, c *imap.GetQuota) reply {
 	return ok("Getquota completed.")
 }
 
-// getQuotaRoot is GETQUOTAROOT (RFC 9208 §4.1.3): all folders have the same. As in Dovecot it is told of a mailbox that is not there yet,
+// getQuotaRoot is GETQUOTAROOT (RFC 9208 §4.1.2): all folders have the same. As in Dovecot it is told of a mailbox that is not there yet,
 // too, which shows nobody more than he may know.
 func (s *session) getQuotaRoot(ctx context.Context, c *imap.GetQuotaRoot) reply {
 	if _, err := s.o.Store.Exists(c.Mailbox); err != nil {

@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
@@ -23,25 +22,10 @@ func TestSupportTable(t *testing.T) {
 	var announced []string
 	for _, line := range newServer(t).connect().ok("CAPABILITY") {
 		list, _ := strings.CutPrefix(line, "* CAPABILITY ")
-		for _, name := range strings.Fields(list) {
-			announced = append(announced, support.Name(name, rows))
-		}
+		announced = append(announced, strings.Fields(list)...)
 	}
-	whole, others := support.Whole(rows)
-	for _, name := range announced {
-		if _, ok := whole[name]; !ok {
-			t.Errorf("%s is announced, and in the table it is not whole, or not there", name)
-		}
-	}
-	for name, row := range whole {
-		if !row.Before && !slices.Contains(announced, name) {
-			t.Errorf("line %d: %s is whole and not announced", row.Line, name)
-		}
-	}
-	for name, row := range others {
-		if row.Before {
-			t.Errorf("line %d: before the login %s is announced, so it must be whole", row.Line, name)
-		}
+	for _, problem := range support.Compare(rows, announced, false) {
+		t.Error(problem)
 	}
 }
 

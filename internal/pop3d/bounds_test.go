@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"postrider/internal/mailstore"
+	"postrider/internal/sockettest"
 )
 
 func TestLock(t *testing.T) {
@@ -209,7 +210,7 @@ func TestMailboxGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	os.RemoveAll(o.Maildir)
-	server, peer := connPair(t)
+	server, peer := sockettest.TCP(t)
 	sum := s.Serve(t.Context(), server)
 	if b, _ := io.ReadAll(peer); string(b) != "-ERR [SYS/TEMP] Mailbox cannot be read now.\r\n" {
 		t.Errorf("%q", b)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"postrider/internal/mailstore"
+	"postrider/internal/sockettest"
 )
 
 // testLog fails a test that an administrator would hear of, unless it expects that.
@@ -100,33 +101,13 @@ type client struct {
 	done chan Summary
 }
 
-// connPair is a connection over loopback.
-func connPair(t testing.TB) (server, peer *net.TCPConn) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	c, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	return s.(*net.TCPConn), c.(*net.TCPConn)
-}
-
 func start(ctx context.Context, t testing.TB, o Options) *client {
 	t.Helper()
 	session, err := Open(ctx, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, peer := connPair(t)
+	server, peer := sockettest.TCP(t)
 	c := &client{t: t, Conn: peer, r: bufio.NewReader(peer), done: make(chan Summary, 1)}
 	c.SetDeadline(time.Now().Add(time.Minute))
 	go func() {

@@ -11,32 +11,12 @@ import (
 	"postrider/internal/sockettest"
 )
 
-// tcpPair is a TCP connection over loopback.
-func tcpPair(t *testing.T) (server, client *net.TCPConn) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	c, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close(); c.Close() })
-	c.SetDeadline(time.Now().Add(patience))
-	return s.(*net.TCPConn), c.(*net.TCPConn)
-}
-
 // given is a session whose client the front has given away, and what it said at its end.
 func given(t *testing.T) (front *net.UnixConn, client *net.TCPConn, summary <-chan string) {
 	t.Helper()
 	front, far := sockettest.Pair(t)
-	theirs, client := tcpPair(t)
+	theirs, client := sockettest.TCP(t)
+	client.SetDeadline(time.Now().Add(patience))
 	if err := handover.Give(front, theirs); err != nil {
 		t.Fatal(err)
 	}

@@ -29,3 +29,24 @@ func Pair(t testing.TB) (a, b *net.UnixConn) {
 	}
 	return ends[0], ends[1]
 }
+
+// TCP returns the two ends of a TCP connection over loopback. Both are closed with the test.
+func TCP(t testing.TB) (server, client *net.TCPConn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	s, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s.(*net.TCPConn), c.(*net.TCPConn)
+}

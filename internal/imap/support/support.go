@@ -5,7 +5,9 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -88,25 +90,45 @@ func parseRow(text string) (Row, error) {
 	return row, nil
 }
 
-// Whole returns the capabilities of which all rows are yes, and those with rows that are not.
-func Whole(rows []Row) (whole, others map[string]Row) {
-	whole, others = make(map[string]Row), make(map[string]Row)
-	for _, r := range rows {
-		if r.Capability != "" && r.State != Yes {
-			others[r.Capability] = r
+// Compare says where the table and what is announced, before the login or after it, do not agree: what is announced has to be whole,
+// and what is whole announced.
+func Compare(rows []Row, announced []string, before bool) (problems []string) {
+	names := make(map[string]bool)
+	for _, name := range announced {
+		names[tableName(name, rows)] = true
+	}
+	whole := whole(rows)
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		if _, ok := whole[name]; !ok {
+			problems = append(problems, name+" is announced, and in the table it is not whole, or not there")
 		}
 	}
+	for _, name := range slices.Sorted(maps.Keys(whole)) {
+		if row := whole[name]; row.Before == before && !names[name] {
+			problems = append(problems, fmt.Sprintf("line %d: %s is whole and not announced", row.Line, name))
+		}
+	}
+	return problems
+}
+
+// whole are the capabilities of which all rows say yes.
+func whole(rows []Row) map[string]Row {
+	whole := make(map[string]Row)
 	for _, r := range rows {
-		if _, incomplete := others[r.Capability]; r.Capability != "" && !incomplete {
+		if r.Capability != "" {
 			whole[r.Capability] = r
 		}
 	}
-	return whole, others
+	for _, r := range rows {
+		if r.State != Yes {
+			delete(whole, r.Capability)
+		}
+	}
+	return whole
 }
 
-// Name is a capability that was announced as the table has it: of APPENDLIMIT=1000 it is APPENDLIMIT= where that stands in
-// the table.
-func Name(announced string, rows []Row) string {
+// tableName is a capability that was announced as the table has it: of APPENDLIMIT=1000 it is APPENDLIMIT= where that stands there.
+func tableName(announced string, rows []Row) string {
 	key, _, valued := strings.Cut(announced, "=")
 	for _, r := range rows {
 		if valued && r.Capability == key+"=" {

@@ -14,19 +14,31 @@ func TestRead(t *testing.T) {
 	if r := rows[0]; r.Line != 3 || r.Section != "2.3" || r.Capability != "IDLE" || len(r.Tests) != 2 {
 		t.Errorf("%+v", r)
 	}
-	whole, others := Whole(rows)
-	if _, ok := whole["IDLE"]; !ok || len(whole) != 1 || len(others) != 1 {
-		t.Error(whole, others)
-	}
-	if n := Name("LIMIT=10", rows); n != "LIMIT=" {
-		t.Error(n)
-	}
-	if n := Name("THREAD=REFS", rows); n != "THREAD=REFS" {
-		t.Error(n)
-	}
 	for _, bad := range []string{"1|2|a|yes|IDLE", "1||a|yes|-|p.TestA", "1|2|a|maybe|-|p.TestA", "1|2|a|yes|-|-"} {
 		if _, err := Read(strings.NewReader(bad)); err == nil {
 			t.Error(bad)
 		}
+	}
+}
+
+func TestCompare(t *testing.T) {
+	t.Parallel()
+	rows, err := Read(strings.NewReader("1|2|a|yes|IDLE|p.TestA\n1|2|b|yes|LIMIT=|p.TestA\n1|2|c|yes|MOVE|p.TestA\n1|2|d|no|MOVE|-\n1|2|e|yes|before:AUTH=PLAIN|p.TestA\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for announced, problems := range map[string]int{
+		"IDLE LIMIT=10":                 0,
+		"IDLE LIMIT":                    2,
+		"IDLE LIMIT=10 MOVE":            1,
+		"IDLE LIMIT=10 THREAD=REFS":     1,
+		"IDLE LIMIT=10 LIMIT=20 AUTH=X": 1,
+	} {
+		if got := Compare(rows, strings.Fields(announced), false); len(got) != problems {
+			t.Errorf("%s: %q", announced, got)
+		}
+	}
+	if got := Compare(rows, []string{"IDLE"}, true); len(got) != 1 || got[0] != "line 5: AUTH=PLAIN is whole and not announced" {
+		t.Errorf("%q", got)
 	}
 }
