@@ -46,6 +46,7 @@ type command struct {
 	maildir  string
 	path     string // of the configuration; "" = the default's
 	conf     *config.Config
+	store    *mailstore.Store // once it is open
 	out, err io.Writer
 	wrong    int // how much was reported
 }
@@ -152,16 +153,18 @@ func (c *command) configure() error {
 }
 
 // open becomes the owner and opens the mail store.
-func (c *command) open() (*mailstore.Store, error) {
+func (c *command) open() error {
 	if c.conf == nil {
 		if err := c.configure(); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	if err := becomeOwner(c.maildir); err != nil {
-		return nil, err
+	err := becomeOwner(c.maildir)
+	if err != nil {
+		return err
 	}
-	return mailstore.Open(c.maildir, mailstore.Options{Remote: c.conf.RemoteMail, Quota: quota.New(c.maildir, 0)})
+	c.store, err = mailstore.Open(c.maildir, mailstore.Options{Remote: c.conf.RemoteMail, Quota: quota.New(c.maildir, 0)})
+	return err
 }
 
 // maxFolders is how many folders can be named in a command line.
@@ -190,13 +193,12 @@ func reindex(ctx context.Context, c *command, args []string) error {
 	if err := c.parse(args, 0, maxFolders); err != nil {
 		return err
 	}
-	store, err := c.open()
-	if err != nil {
+	if err := c.open(); err != nil {
 		return err
 	}
 	names := c.flags.Args()
 	if len(names) == 0 {
-		folders, err := store.List()
+		folders, err := c.store.List()
 		if err != nil {
 			return err
 		}
@@ -207,7 +209,7 @@ func reindex(ctx context.Context, c *command, args []string) error {
 		}
 	}
 	for _, name := range names {
-		if err := store.Reindex(ctx, name); err != nil {
+		if err := c.store.Reindex(ctx, name); err != nil {
 			if ctx.Err() != nil {
 				return err
 			}

@@ -45,17 +45,23 @@ func source(t testing.TB, messages int) string {
 	return root
 }
 
+// newCommand is an import into the Maildir at root.
+func newCommand(t testing.TB, root string) *command {
+	t.Helper()
+	return &command{name: "import imap", maildir: root, conf: config.Default(), store: openStore(t, root), out: new(bytes.Buffer), err: new(bytes.Buffer)}
+}
+
 // copyFrom carries the import out in this process.
 func copyFrom(t testing.TB, p *peer, root, password string) (said string, err error) {
 	t.Helper()
-	var out bytes.Buffer
-	c := &command{name: "import imap", maildir: root, out: &out, err: &out}
+	c, out := newCommand(t, root), new(bytes.Buffer)
+	c.out, c.err = out, out
 	from := &server{user: "alice", password: password, startTLS: p.startTLS, report: c.remark, rest: time.Millisecond}
 	if err := from.locate(p.addr, p.ca); err != nil {
 		t.Fatal(err)
 	}
 	defer from.close()
-	err = copyAccount(t.Context(), c, from, openStore(t, root), config.Default().Folders)
+	err = copyAccount(t.Context(), c, from)
 	return out.String(), err
 }
 
@@ -143,12 +149,12 @@ func TestRefusedLogin(t *testing.T) {
 	if err := new(server).locate(p.addr, p.ca); err == nil {
 		t.Error("no certificate in the file")
 	}
-	c := &command{out: new(bytes.Buffer), err: new(bytes.Buffer), maildir: t.TempDir()}
+	c := newCommand(t, newMaildir(t))
 	from := &server{user: "alice", password: "secret", report: c.remark, rest: time.Millisecond}
 	if err := from.locate(p.addr, ""); err != nil {
 		t.Fatal(err)
 	}
-	err := copyAccount(t.Context(), c, from, openStore(t, c.maildir), config.Folders{})
+	err := copyAccount(t.Context(), c, from)
 	if err == nil || !strings.Contains(err.Error(), "certificate") {
 		t.Error(err)
 	}
@@ -220,7 +226,7 @@ func TestOtherUIDs(t *testing.T) {
 	if err != nil || len(ledgers) != 2 {
 		t.Fatal(ledgers, err)
 	}
-	c := &command{out: new(bytes.Buffer), err: new(bytes.Buffer), maildir: to}
+	c := newCommand(t, to)
 	remote := &server{user: "alice", password: "secret", report: c.remark, rest: time.Millisecond}
 	if err := remote.locate(p.addr, p.ca); err != nil {
 		t.Fatal(err)
@@ -236,7 +242,7 @@ func TestOtherUIDs(t *testing.T) {
 		if !strings.Contains(rest, `"INBOX"`) {
 			folder = "other"
 		}
-		l, err := openLedger(to, "alice "+p.addr+" "+folder, "x", folder)
+		l, err := openLedger(to, origin{"alice " + p.addr + " " + folder, "x"}, folder)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -245,7 +251,7 @@ func TestOtherUIDs(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	err = copyAccount(t.Context(), c, remote, openStore(t, to), config.Folders{})
+	err = copyAccount(t.Context(), c, remote)
 	if said := fmt.Sprint(c.out, c.err); err != nil || c.wrong != 1 || !strings.Contains(said, "1 messages copied") || !strings.Contains(said, "INBOX") {
 		t.Error(said, err, c.wrong)
 	}

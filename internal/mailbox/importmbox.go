@@ -30,7 +30,7 @@ func importMbox(ctx context.Context, c *command, args []string) error {
 	if err != nil {
 		return err
 	}
-	store, err := c.open()
+	err = c.open()
 	if err == nil && file == nil {
 		file, err = os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	}
@@ -47,13 +47,14 @@ func importMbox(ctx context.Context, c *command, args []string) error {
 	if err != nil {
 		return err
 	}
-	in, err := newIntake(ctx, store, c.maildir, path, identity, c.flags.Arg(1))
+	in, err := newIntake(ctx, c, origin{path, identity}, c.flags.Arg(1))
 	if err != nil {
 		return err
 	}
 	defer in.close(c)
 	before := len(in.ledger.done)
-	err = fileIn(ctx, c, in, file, info, *plain)
+	m := &mboxImport{intake: in, file: file, info: info, bar: newProgress(c.err)}
+	err = m.all(ctx, *plain)
 	fmt.Fprintf(c.out, "%d messages imported into %s, %d were there\n", in.came, in.folder, before)
 	return err
 }
@@ -73,17 +74,24 @@ func identify(file *os.File) (identity string, info os.FileInfo, err error) {
 	return line, info, nil
 }
 
-// fileIn imports from where the last import ended.
-func fileIn(ctx context.Context, c *command, in *intake, file *os.File, info os.FileInfo, plain bool) error {
+// mboxImport is a file that is being imported.
+type mboxImport struct {
+	*intake
+	file *os.File
+	info os.FileInfo
+	bar  *progress
+}
+
+// all imports from where the last import ended; plain says that the file is an mboxo.
+func (in *mboxImport) all(ctx context.Context, plain bool) error {
 	start := int64(in.ledger.position)
-	if _, err := file.Seek(start, io.SeekStart); err != nil {
+	if _, err := in.file.Seek(start, io.SeekStart); err != nil {
 		return err
 	}
-	r := mbox.NewReader(file, start)
+	r := mbox.NewReader(in.file, start)
 	r.Plain = plain
-	bar := newProgress(c.err)
-	bar.begin(filepath.Base(file.Name()), info.Size())
-	defer bar.clear()
+	in.bar.begin(filepath.Base(in.file.Name()), in.info.Size())
+	defer in.bar.clear()
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -93,12 +101,12 @@ func fileIn(ctx context.Context, c *command, in *intake, file *os.File, info os.
 			return in.commit(ctx, uint64(r.Offset()))
 		}
 		if errors.Is(err, mbox.ErrFormat) && start > 0 {
-			return fmt.Errorf("%s: %w since the last import: it must only have grown", file.Name(), errOtherSource)
+			return fmt.Errorf("%s: %w since the last import: it must only have grown", in.file.Name(), errOtherSource)
 		}
 		if err != nil {
 			return err
 		}
-		bar.at(m.Offset)
+		in.bar.at(m.Offset)
 		if in.full() {
 			if err := in.commit(ctx, uint64(m.Offset)); err != nil {
 				return err
@@ -107,17 +115,17 @@ func fileIn(ctx context.Context, c *command, in *intake, file *os.File, info os.
 		if m.Internal || in.ledger.has(uint64(m.Offset)) {
 			continue
 		}
-		if err := in.add(m, info); err != nil {
+		if err := in.add(m); err != nil {
 			return err
 		}
 	}
 }
 
-// add takes a message of an mbox file; one without a date has that of the file.
-func (in *intake) add(m *mbox.Message, info os.FileInfo) error {
+// add takes a message; one without a date has that of the file.
+func (in *mboxImport) add(m *mbox.Message) error {
 	date := m.Date
 	if date.IsZero() {
-		date = info.ModTime()
+		date = in.info.ModTime()
 	}
 	draft, err := in.create(uint64(m.Offset), statusFlags(m.Status), m.Keywords, date)
 	if err != nil {

@@ -180,7 +180,7 @@ func TestOwner(t *testing.T) {
 	}
 	root := newMaildir(t)
 	if os.Getuid() != 0 {
-		t.Skip("the rest needs root")
+		t.Skip("needs root, who becomes the owner of the Maildir")
 	}
 	file := mboxFile(t, 1) // which only root can read
 	if out, status := runChild(t, "import", "mbox", "-maildir", root, file, "INBOX"); status != exitOK {

@@ -32,11 +32,11 @@ type intake struct {
 }
 
 // newIntake makes the folder, if there is none, and finds out what of the source has come already.
-func newIntake(ctx context.Context, store *mailstore.Store, maildir, source, identity, folder string) (*intake, error) {
-	if err := store.Create(ctx, folder); err != nil && !errors.Is(err, mailstore.ErrExists) {
+func newIntake(ctx context.Context, c *command, from origin, folder string) (*intake, error) {
+	if err := c.store.Create(ctx, folder); err != nil && !errors.Is(err, mailstore.ErrExists) {
 		return nil, err
 	}
-	box, err := store.Open(ctx, folder, true)
+	box, err := c.store.Open(ctx, folder, true)
 	if err != nil {
 		if box != nil {
 			box.Close()
@@ -44,12 +44,12 @@ func newIntake(ctx context.Context, store *mailstore.Store, maildir, source, ide
 		return nil, err
 	}
 	defer box.Close()
-	in := &intake{store: store, folder: folder, keywords: make(map[string]bool), lost: make(map[string]int)}
+	in := &intake{store: c.store, folder: folder, keywords: make(map[string]bool), lost: make(map[string]int)}
 	names, _ := box.AllKeywords()
 	for _, name := range names {
 		in.keywords[strings.ToLower(name)] = true
 	}
-	if in.ledger, err = openLedger(maildir, source, identity, folder); err != nil {
+	if in.ledger, err = openLedger(c.maildir, from, folder); err != nil {
 		return nil, err
 	}
 	if err := in.ledger.settle(box.Messages()); err != nil {

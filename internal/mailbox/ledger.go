@@ -36,23 +36,29 @@ type ledger struct {
 // errOtherSource says that a ledger is that of a source that is no more.
 var errOtherSource = errors.New("is not what was imported from the last time")
 
-// openLedger opens or makes the ledger of a source and a folder. identity is how the source is told from another one at the same place.
-func openLedger(maildir, source, identity, folder string) (*ledger, error) {
+// origin is where mail is imported from.
+type origin struct {
+	place    string // a path, or an account and the folder there
+	identity string // by which it is told from another one that was at the same place
+}
+
+// openLedger opens or makes the ledger of an origin and a folder.
+func openLedger(maildir string, from origin, folder string) (*ledger, error) {
 	dir := filepath.Join(maildir, ledgerDir)
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
-	sum := sha256.Sum256([]byte(source + "\x00" + folder))
+	sum := sha256.Sum256([]byte(from.place + "\x00" + folder))
 	path := filepath.Join(dir, fmt.Sprintf("%x", sum[:8]))
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	l := &ledger{file: f, out: bufio.NewWriter(f), done: make(map[uint64]struct{}), doubtful: make(map[string]uint64)}
-	if err := l.read(fmt.Sprintf("from %q %q to %q\n", source, identity, folder)); err != nil {
+	if err := l.read(fmt.Sprintf("from %q %q to %q\n", from.place, from.identity, folder)); err != nil {
 		f.Close()
 		if errors.Is(err, errOtherSource) {
-			err = fmt.Errorf("%s %w: remove %s to import all of it once more", source, err, path)
+			err = fmt.Errorf("%s %w: remove %s to import all of it once more", from.place, err, path)
 		}
 		return nil, err
 	}

@@ -19,7 +19,7 @@ func ownerOf(t testing.TB, path string) uint32 {
 
 func testLedger(t testing.TB, root, identity string) *ledger {
 	t.Helper()
-	l, err := openLedger(root, "source", identity, "INBOX")
+	l, err := openLedger(root, origin{"source", identity}, "INBOX")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func TestLedger(t *testing.T) {
 	if l = testLedger(t, root, "1"); l.position != 200 || len(l.done) != 4 {
 		t.Error(l.position, l.done)
 	}
-	if _, err := openLedger(root, "source", "2", "INBOX"); !errors.Is(err, errOtherSource) {
+	if _, err := openLedger(root, origin{"source", "2"}, "INBOX"); !errors.Is(err, errOtherSource) {
 		t.Error(err)
 	}
 }

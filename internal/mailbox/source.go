@@ -3,9 +3,11 @@ package mailbox
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -24,6 +26,30 @@ type server struct {
 
 	client *imapclient.Client
 	conn   *boundedConn // of it
+}
+
+// locate takes the address, and what certificates are trusted.
+func (s *server) locate(host, ca string) error {
+	port := "993"
+	if s.startTLS {
+		port = "143"
+	}
+	if h, p, err := net.SplitHostPort(host); err == nil {
+		host, port = h, p
+	}
+	s.address, s.tls = net.JoinHostPort(host, port), &tls.Config{ServerName: host}
+	if ca == "" {
+		return nil
+	}
+	text, err := os.ReadFile(ca)
+	if err != nil {
+		return err
+	}
+	s.tls.RootCAs = x509.NewCertPool()
+	if !s.tls.RootCAs.AppendCertsFromPEM(text) {
+		return fmt.Errorf("%s: no certificate in it", ca)
+	}
+	return nil
 }
 
 // Bounds of what is waited for.
