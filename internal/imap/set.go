@@ -58,7 +58,7 @@ func (s Set) merge() Set {
 
 // Contains says whether n is in a resolved set.
 func (s Set) Contains(n uint32) bool {
-	i, found := slices.BinarySearchFunc(s, n, func(r Range, n uint32) int {
+	_, found := slices.BinarySearchFunc(s, n, func(r Range, n uint32) int {
 		switch {
 		case n < r.Start:
 			return 1
@@ -67,7 +67,7 @@ func (s Set) Contains(n uint32) bool {
 		}
 		return 0
 	})
-	return found && i < len(s)
+	return found
 }
 
 // Add appends n; numbers that come in ascending order become ranges.

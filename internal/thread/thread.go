@@ -8,6 +8,7 @@ package thread
 
 import (
 	"cmp"
+	"math"
 	"slices"
 
 	"postrider/internal/sortkey"
@@ -169,15 +170,11 @@ func (f *forest) walk(top int32, visit func(m int32)) {
 
 // latest is the largest date in a thread.
 func (f *forest) latest(top int32) int64 {
-	var date int64
-	none := true
+	latest := int64(math.MinInt64)
 	f.walk(top, func(m int32) {
-		if f.absent(m) {
-			return
-		}
-		if d := f.messages[m].Date; none || d > date {
-			date, none = d, false
+		if !f.absent(m) {
+			latest = max(latest, f.messages[m].Date)
 		}
 	})
-	return date
+	return latest
 }
