@@ -9,6 +9,12 @@ import (
 	"postrider/internal/mime"
 )
 
+// UsesCache says that the cache may have something of what such items need.
+func (f *Fetcher) UsesCache(items []imap.FetchItem) bool {
+	n := f.need(items)
+	return n.record() || n.cached && n.info()
+}
+
 // findRecord takes the message's record from the cache, or makes it.
 func (a *answer) findRecord(ctx context.Context, f *Fetcher) error {
 	if a.record = f.cached(a.source, &a.need); a.record != nil {

@@ -136,7 +136,7 @@ func with(attr imap.FetchAttr, items []imap.FetchItem) []imap.FetchItem {
 
 // answer writes the response for each message, until the session is to end.
 func (f *fetching) answer(spans []span) {
-	if asksMore(f.items) {
+	if f.fetcher.UsesCache(f.items) {
 		f.box.Cache().Refresh()
 	}
 	defer f.fetcher.Done()
@@ -149,13 +149,6 @@ func (f *fetching) answer(spans []span) {
 			}
 		}
 	}
-}
-
-// asksMore says that an item needs more than the mailbox has in memory.
-func asksMore(items []imap.FetchItem) bool {
-	return slices.ContainsFunc(items, func(i imap.FetchItem) bool {
-		return i.Attr != imap.FetchUID && i.Attr != imap.FetchFlags && i.Attr != imap.FetchModSeq
-	})
 }
 
 // some answers for as many messages as are read ahead. It is false when the session is to end.

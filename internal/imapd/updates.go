@@ -18,9 +18,13 @@ func (s *session) update(ctx context.Context, req *imap.Request) {
 		return
 	}
 	mode, uid := mailstore.All, strings.HasPrefix(req.Name, "UID ")
-	switch req.Command.(type) {
+	switch c := req.Command.(type) {
 	case *imap.Select, *imap.Idle:
 		return // they have just looked
+	case *imap.Status:
+		if c.Mailbox == s.box.name {
+			return // so has this
+		}
 	case *imap.Fetch, *imap.Store, *imap.Search, *imap.Sort, *imap.Thread:
 		if s.r.Buffered() > 0 && time.Since(s.box.synced) < s.stream.times.fresh {
 			return
