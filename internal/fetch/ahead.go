@@ -41,7 +41,8 @@ type ahead struct {
 
 // ready is what was read of a message before it is answered.
 type ready struct {
-	once sync.Once // reads it, or leaves it to the answer
+	once sync.Once   // reads it, or leaves it to the answer
+	done atomic.Bool // it was read
 	answer
 	err error
 }
@@ -63,13 +64,24 @@ func (f *Fetcher) Ahead(ctx context.Context, sources []Source, items []imap.Fetc
 		return
 	}
 	f.ahead = a
-	a.next.Store(1) // the first one is answered at once
 	a.wait = f.Crew.Begin(min(runtime.GOMAXPROCS(0), len(a.messages)/2)-1, func() {
-		for i := a.next.Add(1) - 1; int(i) < len(a.messages) && ctx.Err() == nil; i = a.next.Add(1) - 1 {
-			r := &a.messages[i]
-			r.once.Do(func() { r.read(ctx) })
+		for a.read(ctx) {
 		}
 	})
+}
+
+// read reads the next message that nobody has begun to read; it is false if there is none.
+func (a *ahead) read(ctx context.Context) bool {
+	i := int(a.next.Add(1)) - 1
+	if i >= len(a.messages) || ctx.Err() != nil {
+		return false
+	}
+	r := &a.messages[i]
+	r.once.Do(func() {
+		r.read(ctx)
+		r.done.Store(true)
+	})
+	return true
 }
 
 // has says that the cache has what is needed of a message.
@@ -82,7 +94,6 @@ func (f *Fetcher) has(s Source, n *need) bool {
 	return ok && (whole || !n.whole(size))
 }
 
-// read is called by a helper.
 func (r *ready) read(ctx context.Context) {
 	switch {
 	case r.need.texts():
@@ -110,8 +121,8 @@ func (r *ready) readText(ctx context.Context) error {
 	return r.file.load(text)
 }
 
-// take returns what was read ahead of a message, nil if nothing was.
-func (f *Fetcher) take(s Source) *ready {
+// take returns what was read ahead of a message, nil if nothing was. While a helper is reading it, those after it are read here.
+func (f *Fetcher) take(ctx context.Context, s Source) *ready {
 	a := f.ahead
 	if a == nil {
 		return nil
@@ -119,6 +130,8 @@ func (f *Fetcher) take(s Source) *ready {
 	for i := a.taken; i < len(a.messages); i++ {
 		if r := &a.messages[i]; r.source == s {
 			a.taken = i + 1
+			for int(a.next.Load()) > i && !r.done.Load() && a.read(ctx) {
+			}
 			if !r.begun() {
 				return nil
 			}

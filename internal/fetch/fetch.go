@@ -78,7 +78,7 @@ func (f *Fetcher) Answer(ctx context.Context, w *imap.Writer, m *Message, items 
 	if err := w.Err(); err != nil {
 		return err
 	}
-	a, err := f.begin(m, items)
+	a, err := f.begin(ctx, m, items)
 	defer a.close()
 	if err == nil {
 		err = a.prepare(ctx, f, items)
@@ -91,8 +91,8 @@ func (f *Fetcher) Answer(ctx context.Context, w *imap.Writer, m *Message, items 
 }
 
 // begin goes on with what was read ahead of the message, if that was done.
-func (f *Fetcher) begin(m *Message, items []imap.FetchItem) (a answer, err error) {
-	if r := f.take(m.Source); r != nil {
+func (f *Fetcher) begin(ctx context.Context, m *Message, items []imap.FetchItem) (a answer, err error) {
+	if r := f.take(ctx, m.Source); r != nil {
 		a, err = r.answer, r.err
 		r.answer = answer{}
 		f.remember(m.Source, a.record)
