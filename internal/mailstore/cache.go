@@ -20,7 +20,7 @@ func (b *Mailbox) Known(m *Message) (Info, bool) {
 }
 
 // tidyCache drops what the cache has of messages that are gone, if that is most of it. The one who closes the folder does it, so
-// that no client waits.
+// that no client waits, and the one who removes messages, so that it does not grow while nobody closes.
 func (f *folder) tidyCache(messages []*Message) {
 	if !f.cache.Worth(len(messages)) {
 		return
