@@ -18,9 +18,8 @@ func isAddressField(name string) bool {
 	return false
 }
 
-// addressForm writes an address list anew: `Name <mailbox@domain>, …`, without comments and needless quotes.
-func addressForm(value []byte) []byte {
-	var b []byte
+// addressForm adds an address list, written anew, to b: `Name <mailbox@domain>, …`, without comments and needless quotes.
+func addressForm(b, value []byte) []byte {
 	separator, group := "", false
 	for _, a := range mime.ParseAddresses(value, maxAddresses) {
 		switch {

@@ -31,7 +31,8 @@ func (r *reader) matchForm(name string, value []byte, n *needle) bool {
 	var form []byte
 	switch {
 	case isAddressField(name):
-		form = addressForm(value[:min(len(value), maxPiece)])
+		r.form = addressForm(r.form[:0], value[:min(len(value), maxPiece)])
+		form = r.form
 	case strings.EqualFold(name, "Subject"):
 		form = compressSpace(value)
 	}

@@ -146,7 +146,7 @@ func TestAddressForm(t *testing.T) {
 		"<@route.example:a@b>":              "<@route.example:a@b>",
 		strings.Repeat("a@b, ", 2000) + "z": "",
 	} {
-		got := string(addressForm([]byte(in)))
+		got := string(addressForm(nil, []byte(in)))
 		if want != "" && got != want {
 			t.Errorf("%q: %q, not %q", in, got, want)
 		}

@@ -25,6 +25,7 @@ type reader struct {
 	text     text
 	decoded  []byte // a piece without its transfer encoding
 	unfolded []byte // a field on one line
+	form     []byte // a list of addresses as a client shows it
 	recoded  []byte // a piece in UTF-8
 }
 
