@@ -3,7 +3,7 @@ package imap
 import (
 	"errors"
 	"io"
-	"slices"
+	"sync"
 )
 
 // ErrShort is a literal whose source ended before its announced size. The peer takes what follows for the rest of it, so
@@ -17,6 +17,11 @@ const (
 	maxIdleReads = 100 // reads in a row that bring nothing
 )
 
+// large is what is written at once, and room for what follows the end of a literal.
+type large [writeSize + keepSize]byte
+
+var larges = sync.Pool{New: func() any { return new(large) }}
+
 // Writer collects responses and sends them in large writes: when there is much, and when Flush is called. An error stays;
 // Flush and Err return it, and what is written after it is dropped. A Writer is for one goroutine at a time.
 type Writer struct {
@@ -25,6 +30,7 @@ type Writer struct {
 
 	w     io.Writer
 	buf   []byte
+	large *large // of which buf is a part; nil while there is little to say
 	err   error
 	first bool // of the data items of a FETCH
 
@@ -46,6 +52,10 @@ func (w *Writer) Flush() error {
 	if cap(w.buf) > keepSize {
 		w.buf = nil
 	}
+	if w.large != nil {
+		larges.Put(w.large)
+		w.large = nil
+	}
 	return w.err
 }
 
@@ -58,8 +68,19 @@ func (w *Writer) send() {
 
 // add takes the buffer with something appended.
 func (w *Writer) add(b []byte) {
-	if w.buf = b; len(b) >= writeSize {
+	switch w.buf = b; {
+	case len(b) >= writeSize:
 		w.send()
+	case len(b) > keepSize:
+		w.enlarge()
+	}
+}
+
+// enlarge takes a buffer for the rest of the response, and for those that follow it at once.
+func (w *Writer) enlarge() {
+	if w.large == nil {
+		w.large = larges.Get().(*large)
+		w.buf = append(w.large[:0], w.buf...)
 	}
 }
 
@@ -118,7 +139,9 @@ func (w *Writer) copyLiteral(size int64, src io.Reader, binary bool) {
 	b = append(b, '{')
 	b = appendUint(b, uint64(size))
 	w.add(append(b, "}\r\n"...))
-	w.buf = slices.Grow(w.buf, int(min(size, writeSize)))
+	if int64(cap(w.buf)-len(w.buf)) < size {
+		w.enlarge()
+	}
 	for idle := 0; size > 0 && w.err == nil; idle++ {
 		if len(w.buf) == cap(w.buf) {
 			w.send()
