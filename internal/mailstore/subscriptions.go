@@ -45,7 +45,7 @@ func parseSubscriptions(r io.Reader) (names []string, err error) {
 		case line == "":
 			continue
 		}
-		if version2 {
+		if version2 && strings.ContainsAny(line, "\t\x01") {
 			parts := strings.Split(line, "\t")
 			for i, p := range parts {
 				parts[i] = tabUnescapes.Replace(p)
@@ -67,11 +67,15 @@ func formatSubscriptions(names []string) string {
 	var b strings.Builder
 	b.WriteString(subscriptionsVersion + "\n\n")
 	for _, name := range names {
-		parts := strings.Split(mutf7.Encode(name), Separator)
-		for i, p := range parts {
-			parts[i] = tabEscapes.Replace(p)
+		if name = mutf7.Encode(name); strings.ContainsAny(name, ".\x00\x01\t\r\n") {
+			parts := strings.Split(name, Separator)
+			for i, p := range parts {
+				parts[i] = tabEscapes.Replace(p)
+			}
+			name = strings.Join(parts, "\t")
 		}
-		b.WriteString(strings.Join(parts, "\t") + "\n")
+		b.WriteString(name)
+		b.WriteByte('\n')
 	}
 	return b.String()
 }

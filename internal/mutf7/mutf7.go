@@ -16,9 +16,19 @@ var modified = base64.NewEncoding("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrs
 func isDirect(c rune) bool  { return ' ' <= c && c <= '~' }
 func isShifted(c rune) bool { return !isDirect(c) }
 
+// isPlain says that a name is written as it is.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '&' {
+			return false
+		}
+	}
+	return true
+}
+
 // Encode writes a name. What is not UTF-8 in it becomes U+FFFD.
 func Encode(name string) string {
-	if strings.IndexFunc(name, isShifted) < 0 && strings.IndexByte(name, '&') < 0 {
+	if isPlain(name) {
 		return name
 	}
 	var b strings.Builder
@@ -55,6 +65,9 @@ func appendUTF16(b []byte, s string) []byte {
 
 // Decode reads a name; ok is false for what Encode writes of none.
 func Decode(wire string) (name string, ok bool) {
+	if isPlain(wire) {
+		return wire, true
+	}
 	var b strings.Builder
 	for rest := wire; rest != ""; {
 		plain, coded, shifted := strings.Cut(rest, "&")
