@@ -42,7 +42,8 @@ func TestKillStore(t *testing.T) {
 	if err := os.Mkdir(root, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	l := &ledger{mails: make(map[uid]int), leaving: make(map[uid]bool), gone: make(map[uid]bool), delivered: make(map[int]bool)}
+	l := &ledger{mails: make(map[uid]int), leaving: make(map[uid]bool), gone: make(map[uid]bool), delivered: make(map[int]bool),
+		returning: make(map[uint32]*returning)}
 	fired := 0
 	for round := range 3 * len(storePoints) {
 		p := storePoints[round%len(storePoints)]
@@ -94,6 +95,7 @@ type ledger struct {
 	rename    [2]string    // the last command, if it was one
 	names     []string     // subscriptions
 	delivered map[int]bool
+	returning map[uint32]*returning // a client of each folder that was told of it last before the kill
 }
 
 // kill lets a child work, with deliveries beside it, to the step at which it dies, and says whether it did.
@@ -162,6 +164,7 @@ func (l *ledger) deliver(t *testing.T, root string, round int, stop <-chan struc
 func (l *ledger) listen(t *testing.T, out io.Reader) {
 	l.trying, l.rename = nil, [2]string{}
 	lines := bufio.NewScanner(out)
+	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		var u uid
 		var n int
@@ -180,6 +183,9 @@ func (l *ledger) listen(t *testing.T, out io.Reader) {
 				t.Errorf("%v was message %d and is %d", u, old, n)
 			}
 			l.mails[u] = n
+		case "knows":
+			r := parseReturning(rest)
+			l.returning[u.validity] = &r
 		case "leaves":
 			l.leaving[u] = true
 		case "gone":
@@ -215,6 +221,9 @@ func (l *ledger) verify(t *testing.T, root string) {
 			found[u] = n
 		}
 		next[b.UIDValidity()] = b.UIDNext()
+		if r := l.returning[b.UIDValidity()]; r != nil {
+			r.visit(t, b)
+		}
 		keyword := fmt.Sprint("v", len(l.mails)) // a new one: it wants both locks of the folder
 		if _, err := b.StoreFlags(ctx, nil, mailstore.AddFlags, 0, []string{keyword}); err != nil {
 			t.Error(err)
@@ -473,7 +482,13 @@ func (w *storeWorker) look(b *mailstore.Mailbox) map[uid]int {
 	for u, n := range found {
 		w.say("has %d %d %d", u.validity, u.uid, n)
 	}
+	w.knows(b)
 	return found
+}
+
+// knows tells what a client that can come back remembers.
+func (w *storeWorker) knows(b *mailstore.Mailbox) {
+	w.say("knows %s", remember(b))
 }
 
 // inbox appends, copies and moves, and sees what was delivered.
@@ -502,6 +517,7 @@ func (w *storeWorker) inbox(i int) {
 	}
 	_, err := b.StoreFlags(w.ctx, b.Messages(), mailstore.FlagOp(i%2), mailstore.Flagged, []string{"x"})
 	w.check(err)
+	w.knows(b)
 	_, err = b.Sync(w.ctx, mailstore.All)
 	w.check(err)
 	w.look(b)
