@@ -118,7 +118,7 @@ func (o *openIndex) begin(exclusive bool) error {
 	if err := unix.Fstat(int(o.file.Fd()), &st); err != nil {
 		return err
 	}
-	if st.Mode&unix.S_IFMT != unix.S_IFREG || int(st.Uid) != os.Geteuid() || st.Nlink > 1 {
+	if st.Nlink > 0 && !ownFile(&st) {
 		return errNotRegular
 	}
 	at, err := statID(o.path)
@@ -132,15 +132,43 @@ func (o *openIndex) begin(exclusive bool) error {
 	if st.Size == 0 {
 		return nil
 	}
+	o.h, o.guid = o.header(int(o.file.Fd()), at)
+	return nil
+}
+
+// header reads that of an open file; nil = it has none that can be believed.
+func (x *index) header(fd int, id fileID) (*indexHeader, string) {
 	var b [headerSize]byte
-	if _, err := o.file.ReadAt(b[:], 0); err != nil {
-		return nil
+	if n, err := unix.Pread(fd, b[:], 0); err != nil || n < len(b) {
+		return nil, ""
 	}
 	h, guid, _, err := decodeHeader(b[:])
-	if err == nil && string(h.Boot[:]) == o.boot && h.Dev == at.Dev && h.Ino == at.Ino && int64(h.Length) <= at.Size {
-		o.h, o.guid = h, guid
+	if err != nil || string(h.Boot[:]) != x.boot || h.Dev != id.Dev || h.Ino != id.Ino || int64(h.Length) > id.Size {
+		return nil, ""
 	}
-	return nil
+	return h, guid
+}
+
+// peek reads the header without the lock: as it is, or as it was a moment ago. Its checksum tells one that is being written.
+func (x *index) peek() (*indexHeader, string) {
+	if x.boot == "" {
+		return nil, ""
+	}
+	fd, err := unix.Open(x.path, unix.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, ""
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil || !ownFile(&st) {
+		return nil, ""
+	}
+	return x.header(fd, idOf(&st))
+}
+
+// ownFile says that a file is the process's alone.
+func ownFile(st *unix.Stat_t) bool {
+	return st.Mode&unix.S_IFMT == unix.S_IFREG && int(st.Uid) == os.Geteuid() && st.Nlink == 1
 }
 
 func (o *openIndex) close() { o.file.Close() }

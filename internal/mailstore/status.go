@@ -49,12 +49,7 @@ func (s *Store) statusInIndex(name string) (st Status, ok bool) {
 		return st, false
 	}
 	x := s.index(dir, id)
-	o, err := x.open(false)
-	if err != nil {
-		return st, false
-	}
-	h, guid := o.h, o.guid
-	o.close()
+	h, guid := x.peek()
 	if h == nil || !h.current(dir) {
 		return st, false
 	}
