@@ -50,8 +50,6 @@ type fetching struct {
 	items     []imap.FetchItem
 	withFlags []imap.FetchItem // the items for a message that gets \Seen
 	marks     bool             // messages get \Seen
-	window    []source         // the messages that are answered next
-	sources   []fetch.Source   // the same
 	message   fetch.Message
 	headers   headers
 	seen      []*mailstore.Message // were sent, and are to get \Seen
@@ -141,7 +139,6 @@ func (f *fetching) answer(spans []span) {
 	}
 	defer f.fetcher.Done()
 	step := max(1, f.fetcher.Lookahead(f.items))
-	f.window, f.sources = make([]source, step), make([]fetch.Source, step)
 	for _, sp := range spans {
 		for ; sp.lo < sp.hi; sp.lo += step {
 			if !f.some(span{sp.lo, min(sp.lo+step, sp.hi)}) {
@@ -154,16 +151,17 @@ func (f *fetching) answer(spans []span) {
 // some answers for as many messages as are read ahead. It is false when the session is to end.
 func (f *fetching) some(sp span) bool {
 	view := f.box.Messages()[sp.lo:sp.hi]
+	window, sources := make([]source, len(view)), make([]fetch.Source, len(view)) // new ones: helpers may still read those before
 	for i, m := range view {
-		f.window[i] = source{f.box.Mailbox, m}
-		f.sources[i] = &f.window[i]
+		window[i] = source{f.box.Mailbox, m}
+		sources[i] = &window[i]
 	}
-	f.fetcher.Ahead(f.ctx, f.sources[:len(view)], f.items)
+	f.fetcher.Ahead(f.ctx, sources, f.items)
 	for i, m := range view {
 		if f.ctx.Err() != nil || f.w.Err() != nil {
 			return false
 		}
-		f.message.Source = f.sources[i]
+		f.message.Source = sources[i]
 		f.one(sp.lo+i, m)
 	}
 	return true
