@@ -244,8 +244,10 @@ func TestSessions(t *testing.T) {
 	if !strings.Contains(r.log.String(), want) {
 		t.Errorf("log:\n%swant %s", r.log, want)
 	}
-	if len(r.server.stores.all) > 0 {
-		t.Errorf("stores left: %d", len(r.server.stores.all))
+	for key, store := range r.server.stores.all {
+		if store.users != 0 {
+			t.Errorf("%s has %d users", key.path, store.users)
+		}
 	}
 }
 
