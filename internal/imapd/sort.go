@@ -3,13 +3,11 @@ package imapd
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync/atomic"
 
 	"postrider/internal/imap"
 	"postrider/internal/mailstore"
 	"postrider/internal/sortkey"
-	"postrider/internal/thread"
 )
 
 // sort is SORT and UID SORT (RFC 5256, RFC 5267).
@@ -21,18 +19,20 @@ func (s *session) sort(ctx context.Context, tag string, c *imap.Sort) reply {
 	if lowest > 0 {
 		return s.overLimit()
 	}
-	asks := func(keys ...imap.SortKey) bool {
-		return slices.ContainsFunc(c.By, func(by imap.SortCriterion) bool { return slices.Contains(keys, by.Key) })
+	uids := make([]uint32, len(seqs))
+	for i, seq := range seqs {
+		uids[i] = s.box.Messages()[seq-1].UID
 	}
-	messages, err := s.sortMessages(ctx, tag, seqs, needed{
-		arrival: asks(imap.SortArrival), sent: asks(imap.SortDate), size: asks(imap.SortSize),
-		texts: asks(imap.SortCc, imap.SortDisplayFrom, imap.SortDisplayTo, imap.SortFrom, imap.SortSubject, imap.SortTo),
-	})
-	if err != nil {
-		return s.sortRefusal("sort", err)
+	columns := make([]sortkey.Column, len(c.By))
+	for i, by := range c.By {
+		ranks, err := s.ranks(ctx, tag, seqs, uids, by.Key)
+		if err != nil {
+			return s.sortRefusal("sort", err)
+		}
+		columns[i] = sortkey.Column{Ranks: ranks, Reverse: by.Reverse}
 	}
 	sorted := make([]uint32, len(seqs))
-	for i, m := range sortkey.Order(messages, c.By) {
+	for i, m := range sortkey.Order(columns) {
 		sorted[i] = seqs[m]
 	}
 	result := s.result(&c.Search, sorted)
@@ -44,46 +44,6 @@ func (s *session) sort(ctx context.Context, tag string, c *imap.Sort) reply {
 	return ok("Sort completed.")
 }
 
-// thread is THREAD and UID THREAD (RFC 5256).
-func (s *session) thread(ctx context.Context, tag string, c *imap.Thread) reply {
-	seqs, lowest, r := s.find(ctx, tag, &c.Search)
-	if r.status != "" {
-		return r
-	}
-	if lowest > 0 {
-		return s.overLimit()
-	}
-	messages, err := s.sortMessages(ctx, tag, seqs, needed{sent: true, texts: true})
-	if err != nil {
-		return s.sortRefusal("thread", err)
-	}
-	var nodes []thread.Node
-	switch c.Algorithm {
-	case imap.ThreadOrderedSubject:
-		nodes = thread.OrderedSubject(messages)
-	case imap.ThreadReferences:
-		nodes = thread.References(messages)
-	case imap.ThreadRefs:
-		nodes = thread.Refs(messages)
-	}
-	view := s.box.Messages()
-	s.w.Thread(func(yield func(number uint32, answers int) bool) {
-		for _, n := range nodes {
-			number := uint32(0)
-			if n.Message != thread.Absent {
-				number = seqs[n.Message]
-				if c.UID {
-					number = view[number-1].UID
-				}
-			}
-			if !yield(number, int(n.Answers)) {
-				return
-			}
-		}
-	})
-	return ok("Thread completed.")
-}
-
 func (s *session) sortRefusal(op string, err error) reply {
 	if errors.Is(err, errTooMuch) {
 		return no(imap.CodeLimit, "Too many messages.")
@@ -91,69 +51,77 @@ func (s *session) sortRefusal(op string, err error) reply {
 	return s.refusal(op, s.box.name, err)
 }
 
-// needed is what of messages they are sorted by.
-type needed struct {
-	arrival, sent, size bool
-	texts               bool // and references
+// ranks are those of messages by a criterion. What is found out of half of the folder or more is kept with it.
+func (s *session) ranks(ctx context.Context, tag string, seqs, uids []uint32, by imap.SortKey) ([]uint32, error) {
+	if known := s.box.Ranks().Find(by, s.box.UIDValidity(), uids); known != nil {
+		return known, nil
+	}
+	values, whole, err := s.sortValues(ctx, tag, seqs, by)
+	if err != nil {
+		return nil, err
+	}
+	ranks := sortkey.Rank(values)
+	if whole && 2*len(uids) >= len(s.box.Messages()) {
+		s.box.Ranks().Keep(by, s.box.UIDValidity(), uids, ranks)
+	}
+	return ranks, nil
 }
 
-// maxSorted is how many octets of keys one command may sort.
+// maxSorted is how many octets of texts or keys one command may sort.
 const maxSorted = 256 << 20
 
 var errTooMuch = errors.New("too many messages to sort")
 
-// sortMessages finds out by what messages are sorted. A message that is gone has nothing.
-func (s *session) sortMessages(ctx context.Context, tag string, seqs []uint32, need needed) ([]sortkey.Message, error) {
+// sortValues finds out by what messages are sorted. If some are gone, which have nothing, that is not the whole.
+func (s *session) sortValues(ctx context.Context, tag string, seqs []uint32, by imap.SortKey) (values []sortkey.Value, whole bool, err error) {
 	view := s.box.Messages()
-	messages := make([]sortkey.Message, len(seqs))
-	var held atomic.Int64 // octets of keys
-	err := s.survey(ctx, tag, len(seqs), true, func(h *headers) func(i int) error {
-		l := sortLooker{needed: need, source: source{box: s.box.Mailbox}, headers: h}
+	values = make([]sortkey.Value, len(seqs))
+	var held atomic.Int64 // octets
+	var gone atomic.Bool
+	err = s.survey(ctx, tag, len(seqs), true, func(h *headers) func(i int) error {
+		src := source{box: s.box.Mailbox}
 		return func(i int) error {
-			l.source.Message = view[seqs[i]-1]
-			err := l.look(ctx, &messages[i])
+			src.Message = view[seqs[i]-1]
+			value, err := h.sortValue(ctx, &src, by)
 			if errors.Is(err, mailstore.ErrExpunged) {
+				gone.Store(true)
 				return nil
 			}
-			if held.Add(int64(len(messages[i].Key))) > s.o.sorted {
+			if values[i] = value; held.Add(int64(value.Size())) > s.o.sorted {
 				return errTooMuch
 			}
 			return err
 		}
 	})
-	return messages, err
+	return values, !gone.Load(), err
 }
 
-// sortLooker looks at one message after the other.
-type sortLooker struct {
-	needed
-	source  source
-	headers *headers
-}
-
-// look finds what is needed of m.
-func (l *sortLooker) look(ctx context.Context, m *sortkey.Message) (err error) {
-	var sent sortkey.Sent
-	if l.texts {
-		m.Key, sent, err = l.headers.key(ctx, &l.source)
-	} else if l.sent {
-		sent, err = l.headers.sent(ctx, &l.source)
-	}
-	if err != nil {
-		return err
-	}
-	if l.arrival || l.sent && !sent.Known {
-		date, err := l.source.Arrived(ctx)
+// sortValue is what a message is compared by.
+func (h *headers) sortValue(ctx context.Context, src *source, by imap.SortKey) (sortkey.Value, error) {
+	switch by {
+	case imap.SortArrival:
+		date, err := src.Arrived(ctx)
+		return sortkey.Number(date.Unix()), err
+	case imap.SortDate:
+		sent, err := h.sent(ctx, src)
 		if err != nil {
-			return err
+			return sortkey.Value{}, err
 		}
-		m.Arrived = date.Unix()
+		date, err := src.date(ctx, sent)
+		return sortkey.Number(date), err
+	case imap.SortSize:
+		size, err := src.Wire(ctx)
+		return sortkey.Number(size), err
 	}
-	if m.Date = m.Arrived; sent.Known {
-		m.Date = sent.Unix()
+	key, _, err := h.key(ctx, src)
+	return sortkey.Text(key.Text(by)), err
+}
+
+// date is when a message was sent, or else when it arrived (RFC 5256 §2.2), in seconds from 1 January 1970 UTC.
+func (s *source) date(ctx context.Context, sent sortkey.Sent) (int64, error) {
+	if sent.Known {
+		return sent.Unix(), nil
 	}
-	if l.size {
-		m.Size, err = l.source.Wire(ctx)
-	}
-	return err
+	arrived, err := s.Arrived(ctx)
+	return arrived.Unix(), err
 }

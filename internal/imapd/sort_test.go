@@ -151,7 +151,7 @@ func TestSortTooMuch(t *testing.T) {
 	s := newServer(t)
 	header := "Subject: " + strings.Repeat("x", 500)
 	s.deliverHeaders(header, header, header, header)
-	c := s.connect(func(o *Options) { o.sorted = 2000 })
+	c := s.connect(func(o *Options) { o.sorted = 1900 })
 	c.ok("SELECT INBOX")
 	c.ok("SORT (SUBJECT) UTF-8 1:2")
 	c.ok("SORT (SUBJECT) UTF-8 3:4")
@@ -162,7 +162,7 @@ func TestSortTooMuch(t *testing.T) {
 	}
 }
 
-// TestSortAgain sorts without opening a file, as long as there is a cache.
+// TestSortAgain sorts without opening a file: another criterion as long as there is a cache.
 func TestSortAgain(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
@@ -175,13 +175,16 @@ func TestSortAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := c.ok("SORT (SUBJECT) UTF-8 ALL"); got[0] != "* SORT 2 1" {
+	if got := c.ok("SORT (REVERSE DATE) UTF-8 ALL"); got[0] != "* SORT 2 1" {
 		t.Errorf("%q", got)
 	}
 	if err := os.Remove(s.file("postrider.cache")); err != nil {
 		t.Fatal(err)
 	}
-	if got := c.ok("SORT (SUBJECT) UTF-8 ALL"); got[0] != "* SORT 1 2" {
+	if got := c.ok("SORT (SUBJECT) UTF-8 ALL"); got[0] != "* SORT 2 1" {
+		t.Errorf("%q", got)
+	}
+	if got := c.ok("SORT (FROM) UTF-8 ALL"); got[0] != "* SORT 1 2" {
 		t.Errorf("%q", got)
 	}
 }

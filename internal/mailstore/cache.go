@@ -1,9 +1,15 @@
 package mailstore
 
-import "postrider/internal/cache"
+import (
+	"postrider/internal/cache"
+	"postrider/internal/sortkey"
+)
 
 // Cache is that of the folder. Who asks it for records calls its Refresh first.
 func (b *Mailbox) Cache() *cache.Cache { return b.folder.cache }
+
+// Ranks are those of the folder's messages, as far as sessions found them out since it is in memory.
+func (b *Mailbox) Ranks() *sortkey.Ranks { return &b.folder.ranks }
 
 // Known returns what was found out about a message before, now or by one who wrote it to the cache, as of its last Refresh.
 func (b *Mailbox) Known(m *Message) (Info, bool) {

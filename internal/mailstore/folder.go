@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"postrider/internal/cache"
+	"postrider/internal/sortkey"
 )
 
 // folder is the state of one folder, shared by the sessions of the process that have it open. The last that nobody has open are kept
@@ -18,6 +19,7 @@ type folder struct {
 	store *Store
 	dir   string
 	cache *cache.Cache
+	ranks sortkey.Ranks
 	users int           // guarded by store.mu
 	kept  int           // how many messages count in store.opts.Kept, and guarded by it
 	turn  chan struct{} // whoever put a token in uses what follows

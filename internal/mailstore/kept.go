@@ -8,7 +8,7 @@ import (
 // Bounds of what is kept of folders that nobody has open.
 const (
 	maxKept         = 128
-	maxKeptMessages = 150_000 // some 300 octets each
+	maxKeptMessages = 150_000 // some 300 octets each, and up to 72 of ranks
 )
 
 // Kept are the folders that nobody has open and that the stores of one process remember all the same, for when they are opened again. The

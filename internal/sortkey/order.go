@@ -5,101 +5,94 @@ import (
 	"encoding/binary"
 	"slices"
 	"strings"
-
-	"postrider/internal/imap"
 )
 
-// Message is one of those that are sorted or threaded. Times are in seconds from 1 January 1970 UTC; what nothing asks for may be
-// left out.
-type Message struct {
-	Key
-	Date    int64 // when it was sent, or else when it arrived (RFC 5256 §2.2)
-	Arrived int64
-	Size    int64 // octets
+// Value is what a message is compared by in one criterion. The zero Value is smaller than all others.
+type Value struct {
+	first uint64 // as much of it as tells most apart
+	text  string
 }
 
-// Order gives the indices of messages in the order of the criteria; those that are equal by all of them stay in theirs
-// (RFC 5256 §3).
-func Order(messages []Message, by []imap.SortCriterion) []int32 {
-	type entry struct {
-		first uint64 // as much of the first criterion
-		i     int32
+// Number is a Value that is compared as a number.
+func Number(n int64) Value { return Value{first: uint64(n) ^ 1<<63} }
+
+// Text is a Value that is compared octet by octet.
+func Text(s string) Value {
+	var b [8]byte
+	copy(b[:], s)
+	return Value{binary.BigEndian.Uint64(b[:]), strings.Clone(s)}
+}
+
+// Size is how many octets of text there are.
+func (v *Value) Size() int { return len(v.text) }
+
+func (v *Value) compare(o *Value) int {
+	if v.first != o.first {
+		return cmp.Compare(v.first, o.first)
 	}
-	entries := make([]entry, len(messages))
-	for i := range messages {
-		entries[i] = entry{messages[i].beginning(by[0]), int32(i)}
+	return strings.Compare(v.text, o.text)
+}
+
+// Rank gives the place of each value among all, from 0 on. Those that are equal have the same.
+func Rank(values []Value) []uint32 {
+	order := make([]int32, len(values))
+	for i := range order {
+		order[i] = int32(i)
 	}
-	slices.SortFunc(entries, func(a, b entry) int {
-		if a.first != b.first {
-			return cmp.Compare(a.first, b.first)
+	slices.SortFunc(order, func(a, b int32) int { return values[a].compare(&values[b]) })
+	ranks, rank := make([]uint32, len(values)), uint32(0)
+	for i, m := range order {
+		if i > 0 && values[m] != values[order[i-1]] {
+			rank++
 		}
-		for _, c := range by {
-			if n := messages[a.i].compare(&messages[b.i], c); n != 0 {
-				return n
-			}
-		}
-		return cmp.Compare(a.i, b.i)
-	})
-	order := make([]int32, len(entries))
-	for i := range entries {
-		order[i] = entries[i].i
+		ranks[m] = rank
+	}
+	return ranks
+}
+
+// Column is what ranks messages have by one criterion.
+type Column struct {
+	Ranks   []uint32
+	Reverse bool
+}
+
+// Order gives the indices of messages in the order of their columns, of which the first one matters most; those that are equal by all
+// of them stay in theirs (RFC 5256 §3).
+func Order(columns []Column) []int32 {
+	order := make([]int32, len(columns[0].Ranks))
+	for i := range order {
+		order[i] = int32(i)
+	}
+	sorted := make([]int32, len(order))
+	for _, c := range slices.Backward(columns) {
+		c.sort(sorted, order)
+		order, sorted = sorted, order
 	}
 	return order
 }
 
-// beginning is a number that is smaller only for a message that comes first by the criterion.
-func (m *Message) beginning(c imap.SortCriterion) (n uint64) {
-	if isNumber(c.Key) {
-		n = uint64(m.number(c.Key)) ^ 1<<63
-	} else {
-		var b [8]byte
-		copy(b[:], m.sortText(c.Key))
-		n = binary.BigEndian.Uint64(b[:])
+// sort puts messages in the order of one column, by counting: those of one rank stay as they are.
+func (c *Column) sort(sorted, messages []int32) {
+	last := uint32(0)
+	for _, rank := range c.Ranks {
+		last = max(last, rank)
 	}
-	if c.Reverse {
-		n = ^n
+	place := func(m int32) uint32 {
+		if c.Reverse {
+			return last - c.Ranks[m]
+		}
+		return c.Ranks[m]
 	}
-	return n
-}
-
-func (m *Message) compare(o *Message, c imap.SortCriterion) (n int) {
-	if isNumber(c.Key) {
-		n = cmp.Compare(m.number(c.Key), o.number(c.Key))
-	} else {
-		n = strings.Compare(m.sortText(c.Key), o.sortText(c.Key))
+	starts := make([]int32, last+2) // of each place, one further on
+	for _, m := range messages {
+		starts[place(m)+1]++
 	}
-	if c.Reverse {
-		n = -n
+	for i := range last {
+		starts[i+1] += starts[i]
 	}
-	return n
-}
-
-func isNumber(k imap.SortKey) bool {
-	return k == imap.SortArrival || k == imap.SortDate || k == imap.SortSize
-}
-
-func (m *Message) number(k imap.SortKey) int64 {
-	switch k {
-	case imap.SortArrival:
-		return m.Arrived
-	case imap.SortDate:
-		return m.Date
+	for _, m := range messages {
+		start := &starts[place(m)]
+		sorted[*start] = m
+		*start++
 	}
-	return m.Size
-}
-
-func (m *Message) sortText(k imap.SortKey) string {
-	switch k {
-	case imap.SortCc:
-		return m.Cc()
-	case imap.SortDisplayFrom:
-		return m.DisplayFrom()
-	case imap.SortDisplayTo:
-		return m.DisplayTo()
-	case imap.SortFrom:
-		return m.From()
-	case imap.SortTo:
-		return m.To()
-	}
-	return m.Subject()
 }

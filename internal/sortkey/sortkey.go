@@ -8,6 +8,8 @@ package sortkey
 import (
 	"encoding/binary"
 	"errors"
+
+	"postrider/internal/imap"
 )
 
 // Bounds of a key. What is beyond them does not count in a comparison.
@@ -116,14 +118,23 @@ func (k Key) Subject() string { return k.text(subject) }
 // Reply says that what the base subject lacks shows that the message is a reply or forwarded.
 func (k Key) Reply() bool { return k.has(flagReply) }
 
-// From, To and Cc are the mailbox, without the domain, of the first address of a field.
-func (k Key) From() string { return k.text(from) }
-func (k Key) To() string   { return k.text(to) }
-func (k Key) Cc() string   { return k.text(cc) }
-
-// DisplayFrom and DisplayTo are the name of the first address, or the address itself (RFC 5957 §3).
-func (k Key) DisplayFrom() string { return k.text(displayFrom) }
-func (k Key) DisplayTo() string   { return k.text(displayTo) }
+// Text is what is compared by a criterion: the base subject, the mailbox without the domain of the first address of a field, or the
+// name of the first address, else the address itself (RFC 5957 §3).
+func (k Key) Text(by imap.SortKey) string {
+	switch by {
+	case imap.SortCc:
+		return k.text(cc)
+	case imap.SortDisplayFrom:
+		return k.text(displayFrom)
+	case imap.SortDisplayTo:
+		return k.text(displayTo)
+	case imap.SortFrom:
+		return k.text(from)
+	case imap.SortTo:
+		return k.text(to)
+	}
+	return k.Subject()
+}
 
 // ID is the hash of the message identifier; false if there is no valid one.
 func (k Key) ID() (uint64, bool) {

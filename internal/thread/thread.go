@@ -14,6 +14,12 @@ import (
 	"postrider/internal/sortkey"
 )
 
+// Message is one of those that are threaded.
+type Message struct {
+	sortkey.Key
+	Date int64 // when it was sent, or else when it arrived (RFC 5256 §2.2), in seconds from 1 January 1970 UTC
+}
+
 // Node is a message in its thread.
 type Node struct {
 	Message int32 // its index, or Absent
@@ -25,7 +31,7 @@ const Absent = -1
 
 // OrderedSubject has the messages of each base subject in one thread: all are answers to the one that was sent first. Each
 // message in the result is followed by the threads of its answers.
-func OrderedSubject(messages []sortkey.Message) []Node {
+func OrderedSubject(messages []Message) []Node {
 	f := newForest(messages)
 	first := make(map[string]int32)
 	for _, m := range f.order {
@@ -40,7 +46,7 @@ func OrderedSubject(messages []sortkey.Message) []Node {
 }
 
 // References is THREAD=REFERENCES: messages answer the last one that they refer to, threads of one base subject are joined.
-func References(messages []sortkey.Message) []Node {
+func References(messages []Message) []Node {
 	f := newForest(messages)
 	f.link()
 	f.joinSubjects()
@@ -48,7 +54,7 @@ func References(messages []sortkey.Message) []Node {
 }
 
 // Refs is THREAD=REFS.
-func Refs(messages []sortkey.Message) []Node {
+func Refs(messages []Message) []Node {
 	f := newForest(messages)
 	f.link()
 	tops := f.sorted()
@@ -65,7 +71,7 @@ const none = -1
 
 // forest is messages, 0 to len(messages)-1, and behind them those that are absent.
 type forest struct {
-	messages []sortkey.Message
+	messages []Message
 	order    []int32 // the messages by date
 	up       []int32 // what a message answers, or none
 
@@ -73,7 +79,7 @@ type forest struct {
 	count             []int32 // how many answer it
 }
 
-func newForest(messages []sortkey.Message) *forest {
+func newForest(messages []Message) *forest {
 	f := &forest{messages: messages, order: make([]int32, len(messages)), up: make([]int32, len(messages))}
 	for i := range f.order {
 		f.order[i], f.up[i] = int32(i), none

@@ -13,7 +13,7 @@ import (
 
 // mailbox makes messages of lines "id subject references", sent one minute after the other unless one begins with a number
 // of minutes.
-func mailbox(lines string) (messages []sortkey.Message) {
+func mailbox(lines string) (messages []Message) {
 	maker := sortkey.NewMaker()
 	for i, line := range strings.Split(strings.TrimSpace(lines), "\n") {
 		fields := strings.Fields(line)
@@ -31,7 +31,7 @@ func mailbox(lines string) (messages []sortkey.Message) {
 			header += "\n <" + ref + "@x>"
 		}
 		key, _ := maker.Append(nil, []byte(header+"\n\n"))
-		messages = append(messages, sortkey.Message{Key: sortkey.Key(key), Date: int64(60 * minute)})
+		messages = append(messages, Message{Key: sortkey.Key(key), Date: int64(60 * minute)})
 	}
 	return messages
 }
@@ -98,8 +98,8 @@ func TestThreads(t *testing.T) {
 }
 
 // hostile are mailboxes that a simple implementation would need hours or much stack for.
-func hostile(n int) map[string][]sortkey.Message {
-	boxes := make(map[string][]sortkey.Message)
+func hostile(n int) map[string][]Message {
+	boxes := make(map[string][]Message)
 	add := func(name string, line func(i int) string) {
 		var b strings.Builder
 		for i := range n {
@@ -197,7 +197,7 @@ func FuzzThreads(f *testing.F) {
 	f.Add("aS\nbSa\ncrSab\ndTxa")
 	f.Add("abcd\nbadc\ncx\ndx\n-x\naa")
 	f.Fuzz(func(t *testing.T, text string) {
-		var messages []sortkey.Message
+		var messages []Message
 		maker := sortkey.NewMaker()
 		for line := range strings.Lines(text) {
 			line = strings.TrimSpace(line)
@@ -209,7 +209,7 @@ func FuzzThreads(f *testing.F) {
 				header += " <" + ref + "@x>"
 			}
 			key, _ := maker.Append(nil, []byte(header+"\n"))
-			messages = append(messages, sortkey.Message{Key: sortkey.Key(key), Date: int64(line[1] % 8)})
+			messages = append(messages, Message{Key: sortkey.Key(key), Date: int64(line[1] % 8)})
 		}
 		for _, nodes := range [][]Node{References(messages), Refs(messages), OrderedSubject(messages)} {
 			check(t, nodes, len(messages))
@@ -219,7 +219,7 @@ func FuzzThreads(f *testing.F) {
 
 func BenchmarkReferences(b *testing.B) {
 	messages := mailbox(strings.Join(threads(10_000), "\n"))
-	for name, algorithm := range map[string]func([]sortkey.Message) []Node{"references": References, "refs": Refs, "subject": OrderedSubject} {
+	for name, algorithm := range map[string]func([]Message) []Node{"references": References, "refs": Refs, "subject": OrderedSubject} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
