@@ -490,7 +490,7 @@ func FuzzReport(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text, local, orcpt, mta string, code int, utf8 bool) {
 		a, err := address.Parse(local + "@example.org")
 		if err != nil {
-			t.Skip("no address: ", err)
+			return
 		}
 		for kind := Failure; kind <= Relayed; kind++ {
 			r := report(kind)

@@ -3,27 +3,21 @@ package fetch
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
+	"postrider/internal/dovecottest"
 	"postrider/internal/imap"
-)
-
-const (
-	dovecot = "/usr/lib/dovecot/imap" // Debian's 2.3.19.1
-	nobody  = 65534
+	"postrider/internal/usertest"
 )
 
 // messages are those of package mime's tests, octets kept as the characters of the same number.
@@ -74,9 +68,7 @@ var differences = map[string][]string{
 // TestDovecot asks both servers for the same messages.
 func TestDovecot(t *testing.T) {
 	t.Parallel()
-	if _, err := os.Stat(dovecot); err != nil {
-		t.Skipf("no Dovecot to compare with: %v", err)
-	}
+	dovecottest.Need(t, dovecottest.IMAP)
 	names, texts := messages(t)
 	arrival := time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC)
 	home, paths := maildir(t, texts, arrival)
@@ -116,11 +108,7 @@ func naive(text string) string {
 
 // maildir makes one that Dovecot's user may change.
 func maildir(t *testing.T, texts []string, arrival time.Time) (home string, paths []string) {
-	home, err := os.MkdirTemp("", "fetch")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(home) })
+	home = t.TempDir()
 	conf := fmt.Sprintf("protocols = imap\nbase_dir = %s/run\nmail_location = maildir:~\nlog_path = /dev/null\nssl = no\n", home)
 	files := map[string]string{"dovecot.conf": conf}
 	for n, text := range texts {
@@ -142,11 +130,7 @@ func maildir(t *testing.T, texts []string, arrival time.Time) (home string, path
 			t.Fatal(err)
 		}
 	}
-	if os.Getuid() == 0 {
-		if err := filepath.Walk(home, func(path string, _ os.FileInfo, _ error) error { return os.Chown(path, nobody, nobody) }); err != nil {
-			t.Fatal(err)
-		}
-	}
+	usertest.Give(t, home)
 	return home, paths
 }
 
@@ -178,13 +162,7 @@ func readResponse(in *bufio.Reader) (string, error) {
 
 // askDovecot gives the answers to FETCH commands. Dovecot's session process runs alone, logged in.
 func askDovecot(t *testing.T, home string, commands []string) (answers []string) {
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, dovecot, "-c", filepath.Join(home, "dovecot.conf"))
-	cmd.Env = []string{"MAIL=maildir:" + home, "HOME=" + home, "USER=nobody", "TZ=UTC"}
-	if os.Getuid() == 0 {
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
-	}
+	cmd := dovecottest.Command(t, dovecottest.IMAP, filepath.Join(home, "dovecot.conf"), home)
 	to, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -194,7 +172,7 @@ func askDovecot(t *testing.T, home string, commands []string) (answers []string)
 		t.Fatal(err)
 	}
 	if err := cmd.Start(); err != nil {
-		t.Skipf("Dovecot cannot be started: %v", err)
+		t.Fatal(err)
 	}
 	in := bufio.NewReader(from)
 	converse(t, to, in, "SELECT INBOX")

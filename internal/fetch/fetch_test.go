@@ -137,7 +137,7 @@ func TestOnlyWhatIsAsked(t *testing.T) {
 	t.Parallel()
 	huge := newMail(t, plain)
 	if err := os.Truncate(huge.path, 1<<42); err != nil {
-		t.Skipf("no file of 4 TiB: %v", err)
+		t.Skipf("this test reads of a file so large that no disk holds it, and the filesystem has no such sparse one: %v", err)
 	}
 	for _, c := range []struct {
 		items        string

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"postrider/internal/dovecottest"
 )
 
 // returning is a client that comes back again and again by QRESYNC, as one server has it.
@@ -21,9 +23,7 @@ type returning struct {
 // TestDovecotReturns has a client come back to Dovecot and to us while another one is at work: it must be told the same of both.
 func TestDovecotReturns(t *testing.T) {
 	t.Parallel()
-	if _, err := os.Stat(dovecot); err != nil {
-		t.Skipf("no Dovecot to compare with: %v", err)
-	}
+	dovecottest.Need(t, dovecottest.IMAP)
 	start := time.Now()
 	for seed := range setting(os.Getenv("DOVECOT_SCRIPTS"), 20) {
 		if time.Since(start) > 4*time.Second && os.Getenv("DOVECOT_SCRIPTS") == "" {

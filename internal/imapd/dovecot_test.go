@@ -12,25 +12,19 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
+	"postrider/internal/dovecottest"
 	"postrider/internal/mailstore"
-)
-
-const (
-	dovecot = "/usr/lib/dovecot/imap" // Debian's 2.3.19.1
-	nobody  = 65534
+	"postrider/internal/usertest"
 )
 
 // TestDovecot plays random scripts to Dovecot and to a session of this package, each with a copy of the same Maildir, and
 // compares the answers. DOVECOT_SCRIPTS=n plays n of them, DOVECOT_FIRST says the seed of the first.
 func TestDovecot(t *testing.T) {
 	t.Parallel()
-	if _, err := os.Stat(dovecot); err != nil {
-		t.Skipf("no Dovecot to compare with: %v", err)
-	}
+	dovecottest.Need(t, dovecottest.IMAP)
 	first, count, enough := setting(os.Getenv("DOVECOT_FIRST"), 1), setting(os.Getenv("DOVECOT_SCRIPTS"), 0), 8*time.Second
 	if count > 0 {
 		enough = 24 * time.Hour
@@ -132,13 +126,8 @@ func newPair(t *testing.T) *pair {
 		p.deliver("cur", fmt.Sprintf(":2,%s", []string{"", "S", "FS", "T", "RS"}[p.mail%5]))
 	}
 	p.deliver("new", "")
-	conf := filepath.Join(p.roots[0], "dovecot.conf")
-	text := fmt.Sprintf("protocols = imap\nbase_dir = %s/run\nmail_location = maildir:~\nlog_path = /dev/null\nssl = no\n", p.roots[0])
-	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
 	for i := range clients {
-		p.peers[0][i] = p.dovecot(conf)
+		p.peers[0][i] = p.dovecot()
 		p.peers[1][i] = p.ours()
 		p.do(i, step{i, "SELECT INBOX"}) // before an APPEND does: Dovecot gives the first UID to whoever comes first
 	}
@@ -155,13 +144,7 @@ func (p *pair) maildir() string {
 			p.t.Fatal(err)
 		}
 	}
-	if os.Getuid() == 0 {
-		for _, dir := range []string{"", "cur", "new", "tmp"} {
-			if err := os.Chown(filepath.Join(root, dir), nobody, nobody); err != nil {
-				p.t.Fatal(err)
-			}
-		}
-	}
+	usertest.Give(p.t, root)
 	return root
 }
 
@@ -176,23 +159,31 @@ var someMail = []string{
 // deliver puts the same message into both Maildirs.
 func (p *pair) deliver(dir, info string) {
 	when := time.Date(2026, 10, 1+p.mail, 23, 30, 0, 0, time.UTC)
+	p.put(fmt.Sprintf("%s/%d.M1P1.h%s", dir, 1000000000+p.mail, info), someMail[p.mail%len(someMail)], when)
+	p.mail++
+}
+
+// put writes a file into both Maildirs.
+func (p *pair) put(name, text string, when time.Time) {
 	for _, root := range p.roots {
-		path := filepath.Join(root, dir, fmt.Sprintf("%d.M1P1.h%s", 1000000000+p.mail, info))
-		err := os.WriteFile(path, []byte(someMail[p.mail%len(someMail)]), 0o600)
-		if err == nil && os.Getuid() == 0 {
-			err = os.Chown(path, nobody, nobody)
-		}
+		path := filepath.Join(root, name)
+		err := os.WriteFile(path, []byte(text), 0o600)
 		if err == nil {
 			err = os.Chtimes(path, when, when)
 		}
 		if err != nil {
 			p.t.Fatal(err)
 		}
+		usertest.Give(p.t, path)
 	}
-	p.mail++
 }
 
-func (p *pair) dovecot(conf string) *peer {
+func (p *pair) dovecot() *peer {
+	conf := filepath.Join(p.roots[0], "dovecot.conf")
+	text := fmt.Sprintf("protocols = imap\nbase_dir = %s/run\nmail_location = maildir:~\nlog_path = /dev/null\nssl = no\n", p.roots[0])
+	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
+		p.t.Fatal(err)
+	}
 	near, far := socketpair(p.t)
 	defer far.Close()
 	file, err := far.(*net.UnixConn).File()
@@ -200,19 +191,15 @@ func (p *pair) dovecot(conf string) *peer {
 		p.t.Fatal(err)
 	}
 	defer file.Close()
-	cmd := exec.CommandContext(p.t.Context(), dovecot, "-c", conf)
-	cmd.Env = []string{"MAIL=maildir:" + p.roots[0], "HOME=" + p.roots[0], "USER=nobody", "TZ=UTC"}
-	if os.Getuid() == 0 {
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
-	}
+	cmd := dovecottest.Command(p.t, dovecottest.IMAP, conf, p.roots[0])
 	cmd.Stdin, cmd.Stdout = file, file
 	if err := cmd.Start(); err != nil {
-		p.t.Skipf("Dovecot cannot be started: %v", err)
+		p.t.Fatal(err)
 	}
 	p.procs = append(p.procs, cmd)
 	peer := newPeer(near)
 	if line, err := peer.line(); err != nil || !strings.HasPrefix(line, "* PREAUTH") {
-		p.t.Skipf("Dovecot cannot be used: %q, %v", line, err)
+		p.t.Fatalf("Dovecot: %q, %v", line, err)
 	}
 	return peer
 }

@@ -4,10 +4,11 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"postrider/internal/dovecottest"
 )
 
 // TestDovecotSort and TestDovecotThread put the same commands to Dovecot and to a session of this package, each with a copy of
@@ -44,9 +45,7 @@ func TestDovecotThread(t *testing.T) {
 }
 
 func compareSorted(t *testing.T, commands []string) {
-	if _, err := os.Stat(dovecot); err != nil {
-		t.Skipf("no Dovecot to compare with: %v", err)
-	}
+	dovecottest.Need(t, dovecottest.IMAP)
 	first := setting(os.Getenv("DOVECOT_FIRST"), 1)
 	for seed := first; seed < first+setting(os.Getenv("DOVECOT_SCRIPTS"), 3); seed++ {
 		p := newSortPair(t, uint64(seed), 150)
@@ -69,38 +68,16 @@ func newSortPair(t *testing.T, seed uint64, messages int) *pair {
 	}
 	g := &sortedMail{generator{rand.New(rand.NewPCG(seed, 0))}}
 	for i := range messages {
-		p.put(i, g.message(i, messages))
+		arrived := time.Date(2026, 10, 1, 0, i*7919%1000, 0, 0, time.UTC) // in an order of their own
+		p.put(fmt.Sprintf("cur/%d.M1P1.h:2,%s", 1000000000+i, []string{"", "S"}[i%2]), g.message(i, messages), arrived)
 	}
-	conf := filepath.Join(p.roots[0], "dovecot.conf")
-	text := fmt.Sprintf("protocols = imap\nbase_dir = %s/run\nmail_location = maildir:~\nlog_path = /dev/null\nssl = no\n", p.roots[0])
-	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	for side, peer := range []*peer{p.dovecot(conf), p.ours()} {
+	for side, peer := range []*peer{p.dovecot(), p.ours()} {
 		for i := range clients {
 			p.peers[side][i] = peer
 		}
 		p.answers(t, side, "s", "SELECT INBOX")
 	}
 	return p
-}
-
-// put writes a message into both Maildirs; they arrive in an order of their own.
-func (p *pair) put(i int, text string) {
-	when := time.Date(2026, 10, 1, 0, i*7919%1000, 0, 0, time.UTC)
-	for _, root := range p.roots {
-		path := filepath.Join(root, "cur", fmt.Sprintf("%d.M1P1.h:2,%s", 1000000000+i, []string{"", "S"}[i%2]))
-		err := os.WriteFile(path, []byte(text), 0o600)
-		if err == nil && os.Getuid() == 0 {
-			err = os.Chown(path, nobody, nobody)
-		}
-		if err == nil {
-			err = os.Chtimes(path, when, when)
-		}
-		if err != nil {
-			p.t.Fatal(err)
-		}
-	}
 }
 
 // answers are those to a command of one side, without their texts.

@@ -7,7 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"postrider/internal/dovecottest"
 	"postrider/internal/mailstore"
+	"postrider/internal/usertest"
 )
 
 var idOf = regexp.MustCompile(`(?:MAILBOX|EMAIL|THREAD)ID \(([A-Za-z0-9_-]{1,255})\)`)
@@ -81,9 +83,7 @@ func TestEmailID(t *testing.T) {
 // TestGUIDsOfDovecot: what Dovecot calls a message stays the same when we copy it, and our identifiers when it does.
 func TestGUIDsOfDovecot(t *testing.T) {
 	t.Parallel()
-	if !hasDoveadm() {
-		t.Skip("no Dovecot to compare with")
-	}
+	dovecottest.Need(t, dovecottest.Admin)
 	s := newServer(t)
 	s.deliverSome(3)
 	c := s.connect()
@@ -95,7 +95,7 @@ func TestGUIDsOfDovecot(t *testing.T) {
 		ids[i] = id(t, c.ok("FETCH %d EMAILID", i+1), "EMAILID")
 	}
 	c.ok("COPY 1:2 a")
-	s.giveAway()
+	usertest.Give(t, s.root)
 	d := newDovecotUser(t, s.root, "")
 	guids := func(mailbox string) []string {
 		return strings.Fields(strings.TrimPrefix(d.admin(t, "fetch", "guid", "mailbox", mailbox, "all"), "guid\n"))

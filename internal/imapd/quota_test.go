@@ -3,15 +3,15 @@ package imapd
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 
+	"postrider/internal/dovecottest"
 	"postrider/internal/mailstore"
 	"postrider/internal/quota"
+	"postrider/internal/usertest"
 )
 
 // newQuotaServer limits the mail to some octets.
@@ -170,9 +170,7 @@ func TestQuotaRace(t *testing.T) {
 // TestQuotaOfDovecot has Dovecot read what we write, and us what it writes.
 func TestQuotaOfDovecot(t *testing.T) {
 	t.Parallel()
-	if !hasDoveadm() {
-		t.Skip("no Dovecot to compare with")
-	}
+	dovecottest.Need(t, dovecottest.Admin)
 	s := newQuotaServer(t, 5000)
 	s.deliverSome(3)
 	c := s.connect()
@@ -184,7 +182,7 @@ func TestQuotaOfDovecot(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := s.maildirsize()
-	s.giveAway()
+	usertest.Give(t, s.root)
 	d := newDovecotUser(t, s.root, "mail_plugins = quota\nplugin {\n quota = maildir:User quota\n quota_rule = *:storage=5000B\n}\n")
 	if used.Messages != 5 || !strings.Contains(d.admin(t, "quota", "get"), "MESSAGE\t5") {
 		t.Errorf("%d messages; Dovecot:\n%s", used.Messages, d.admin(t, "quota", "get"))
@@ -198,58 +196,26 @@ func TestQuotaOfDovecot(t *testing.T) {
 	}
 }
 
-func hasDoveadm() bool {
-	_, err := exec.LookPath("doveadm")
-	return err == nil
-}
-
-// giveAway lets Dovecot's programs, which do nothing as root, work on the Maildir.
-func (s *server) giveAway() {
-	s.t.Helper()
-	err := filepath.WalkDir(s.root, func(path string, _ os.DirEntry, err error) error {
-		if err != nil || os.Getuid() != 0 {
-			return err
-		}
-		return os.Lchown(path, nobody, nobody)
-	})
-	if err == nil {
-		err = os.Chmod(filepath.Dir(s.root), 0o755)
-	}
-	if err != nil {
-		s.t.Fatal(err)
-	}
-}
-
 // dovecotUser is Dovecot's configuration for a Maildir.
 type dovecotUser struct{ conf, home string }
 
 func newDovecotUser(t *testing.T, root, more string) dovecotUser {
 	t.Helper()
-	home, err := os.MkdirTemp("/tmp", "dovecot")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(home) })
-	if err := os.Chmod(home, 0o777); err != nil {
-		t.Fatal(err)
-	}
+	home := t.TempDir()
 	d := dovecotUser{filepath.Join(home, "dovecot.conf"), home}
 	text := fmt.Sprintf("ssl = no\nbase_dir = %s/run\nmail_location = maildir:%s\nlog_path = /dev/stderr\nfirst_valid_uid = 1\n"+
 		"namespace inbox {\n inbox = yes\n separator = .\n}\n%s", home, root, more)
 	if err := os.WriteFile(d.conf, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	usertest.Give(t, home)
 	return d
 }
 
 // admin runs doveadm and returns what it says.
 func (d dovecotUser) admin(t *testing.T, args ...string) string {
 	t.Helper()
-	cmd := exec.Command("doveadm", append([]string{"-c", d.conf, "-f", "tab"}, args...)...)
-	cmd.Env = append(os.Environ(), "HOME="+d.home, "USER=test")
-	if os.Getuid() == 0 {
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
-	}
+	cmd := dovecottest.Command(t, dovecottest.Admin, d.conf, d.home, append([]string{"-f", "tab"}, args...)...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("doveadm %q: %v\n%s", args, err, out)

@@ -142,7 +142,7 @@ func wantMode(t *testing.T, path string, mode os.FileMode) {
 func needRoot(t *testing.T) {
 	t.Helper()
 	if os.Getuid() != 0 {
-		t.Skip("this test acts as several users, which only root can")
+		t.Skip("this test becomes other users, which only root can")
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 
 	"postrider/internal/config"
 	"postrider/internal/mailstore"
+	"postrider/internal/usertest"
 )
 
 var backends = map[string]func(p *peer, root string){"ours": ours, "Dovecot": dovecots}
@@ -41,7 +42,7 @@ func source(t testing.TB, messages int) string {
 			}
 		}
 	}
-	own(t, root)
+	usertest.Give(t, root)
 	return root
 }
 
@@ -81,7 +82,7 @@ func TestImportIMAP(t *testing.T) {
 				t.Error("a second time:", said, err)
 			}
 			fill(t, openStore(t, from), "a&b", 5000, 3)
-			own(t, from)
+			usertest.Give(t, from)
 			if said, err = copyFrom(t, p, to, "secret"); err != nil || !strings.HasPrefix(said, "3 messages copied") {
 				t.Error("what is new:", said, err)
 			}
@@ -266,7 +267,7 @@ func TestKilled(t *testing.T) {
 	from, to := newMaildir(t), newMaildir(t)
 	const n = 400
 	fill(t, openStore(t, from), "INBOX", 0, n)
-	own(t, from)
+	usertest.Give(t, from)
 	p := newPeer(t, from, ours)
 	secret := filepath.Join(t.TempDir(), "password")
 	if err := os.WriteFile(secret, []byte("secret\n"), 0o600); err != nil {

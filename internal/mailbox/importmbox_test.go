@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"postrider/internal/usertest"
 )
 
 const fromLine = "From a@b.example Thu Jan  1 10:00:00 1998 +0000\n"
@@ -146,12 +148,12 @@ func TestCheckAndReindex(t *testing.T) {
 	t.Parallel()
 	root := newMaildir(t)
 	fill(t, openStore(t, root), "A.B", 0, 2)
-	own(t, root)
+	usertest.Give(t, root)
 	if out, status := runChild(t, "check", "-sizes", "-maildir", root); status != exitOK || out != "" {
 		t.Error(status, out)
 	}
 	before := dump(t, openStore(t, root))
-	own(t, root)
+	usertest.Give(t, root)
 	if out, status := runChild(t, "reindex", "-maildir", root); status != exitOK || out != "" {
 		t.Error(status, out)
 	}
@@ -159,7 +161,7 @@ func TestCheckAndReindex(t *testing.T) {
 		t.Error(status, out)
 	}
 	wantSame(t, "A.B", messages(t, openStore(t, root), "A.B"), before["A.B"])
-	own(t, root)
+	usertest.Give(t, root)
 	if err := os.WriteFile(root+"/.A.B/cur/\x1b[2J\n:2,", nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -169,8 +171,8 @@ func TestCheckAndReindex(t *testing.T) {
 	}
 }
 
-// TestOwner: root's mail is nobody's.
-func TestOwner(t *testing.T) {
+// TestNoOwner: root's mail is nobody's.
+func TestNoOwner(t *testing.T) {
 	t.Parallel()
 	if err := becomeOwner("/"); err == nil {
 		t.Error("the tool works as root")
@@ -178,10 +180,15 @@ func TestOwner(t *testing.T) {
 	if err := becomeOwner("/etc/passwd"); err == nil {
 		t.Error("a file is no Maildir")
 	}
-	root := newMaildir(t)
+}
+
+// TestOwner: root becomes the owner of the Maildir.
+func TestOwner(t *testing.T) {
+	t.Parallel()
 	if os.Getuid() != 0 {
-		t.Skip("needs root, who becomes the owner of the Maildir")
+		t.Skip("only root can become another user, which is what this test looks at")
 	}
+	root := newMaildir(t)
 	file := mboxFile(t, 1) // which only root can read
 	if out, status := runChild(t, "import", "mbox", "-maildir", root, file, "INBOX"); status != exitOK {
 		t.Fatal(out)
@@ -191,7 +198,7 @@ func TestOwner(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range names {
-		if uid := ownerOf(t, name); uid != nobody {
+		if uid := ownerOf(t, name); uid != usertest.Nobody {
 			t.Errorf("%s belongs to %d", name, uid)
 		}
 	}
@@ -201,9 +208,9 @@ func TestOwner(t *testing.T) {
 func TestLinks(t *testing.T) {
 	t.Parallel()
 	if os.Getuid() != 0 {
-		t.Skip("only root can read what the user cannot")
+		t.Skip("this test has files that root can read and the user cannot, whom only root can become")
 	}
-	const other = nobody - 1
+	const other = usertest.Nobody - 1
 	secret, home := mboxFile(t, 1), t.TempDir()
 	his, hers := filepath.Join(home, "Maildir"), newMaildir(t)
 	for name, to := range map[string]string{"link": secret, "dir": filepath.Dir(secret), "Maildir": hers} {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"postrider/internal/mailstore"
+	"postrider/internal/usertest"
 )
 
 // TestMain lets a test run the command as a process of its own, which can be killed.
@@ -50,7 +51,7 @@ func newMaildir(t testing.TB) string {
 	if err := os.Mkdir(root, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	own(t, root)
+	usertest.Give(t, root)
 	return root
 }
 

@@ -14,22 +14,17 @@ import (
 	"math/big"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
+	"postrider/internal/dovecottest"
 	"postrider/internal/imapd"
 	"postrider/internal/mailstore"
 	"postrider/internal/sockettest"
-)
-
-const (
-	dovecot = "/usr/lib/dovecot/imap" // Debian's 2.3.19.1
-	nobody  = 65534
+	"postrider/internal/usertest"
 )
 
 // peer is a server on loopback, of which account alice has the password secret.
@@ -86,9 +81,7 @@ func ours(p *peer, root string) {
 
 // dovecots is Debian's, with another separator than the one on disk, and folders with a special use.
 func dovecots(p *peer, root string) {
-	if _, err := os.Stat(dovecot); err != nil {
-		p.Skipf("no Dovecot to copy from: %v", err)
-	}
+	dovecottest.Need(p, dovecottest.IMAP)
 	conf := filepath.Join(root, "dovecot.conf")
 	text := fmt.Sprintf(`protocols = imap
 base_dir = %s/run
@@ -106,7 +99,7 @@ namespace inbox {
 	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
 		p.Fatal(err)
 	}
-	own(p, root)
+	usertest.Give(p, root)
 	p.greets = true
 	p.backend = func(conn *net.UnixConn) {
 		file, err := conn.File()
@@ -115,11 +108,7 @@ namespace inbox {
 			return
 		}
 		defer file.Close()
-		cmd := exec.Command(dovecot, "-c", conf)
-		cmd.Env = []string{"MAIL=maildir:" + root, "HOME=" + root, "USER=nobody", "TZ=UTC"}
-		if os.Getuid() == 0 {
-			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
-		}
+		cmd := dovecottest.Command(p, dovecottest.IMAP, conf, root)
 		cmd.Stdin, cmd.Stdout = file, file
 		if err := cmd.Start(); err != nil {
 			p.Error(err)
@@ -127,28 +116,6 @@ namespace inbox {
 		}
 		conn.Close()
 		cmd.Wait()
-	}
-}
-
-// own gives a Maildir to nobody, if the test runs as root, as whom no mail is touched.
-func own(t testing.TB, root string) {
-	t.Helper()
-	if os.Getuid() != 0 {
-		return
-	}
-	for dir := filepath.Dir(root); dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
-		if err := os.Chmod(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	err := filepath.WalkDir(root, func(path string, _ os.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		return os.Lchown(path, nobody, nobody)
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
 }
 

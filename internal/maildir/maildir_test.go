@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"postrider/internal/usertest"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -264,8 +266,8 @@ func TestUnused(t *testing.T) {
 // TestPrivate checks that a Maildir which its owner may not write to defers and is left alone.
 func TestPrivate(t *testing.T) {
 	t.Parallel()
-	if os.Geteuid() == 0 {
-		t.Skip("root may write everywhere; this needs a user who may not")
+	if !usertest.Run(t) {
+		return
 	}
 	home := t.TempDir()
 	if err := os.Chmod(home, 0o500); err != nil {

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"postrider/internal/usertest"
 )
 
 // courierFiles are what a session each of Courier 5's IMAP and POP3 servers left, under "-- path --" lines.
@@ -104,7 +106,7 @@ func wantCourier(t *testing.T, s *Store) {
 // TestCourierToDovecot: what was taken over can be given to Dovecot.
 func TestCourierToDovecot(t *testing.T) {
 	t.Parallel()
-	if !asNobody(t) {
+	if !usertest.Run(t) {
 		return
 	}
 	root := courierMaildir(t)

@@ -10,12 +10,11 @@ import (
 	"regexp"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
-	"time"
-)
 
-const dovecotImap = "/usr/lib/dovecot/imap"
+	"postrider/internal/dovecottest"
+	"postrider/internal/usertest"
+)
 
 // dovecot is Dovecot's IMAP program on a Maildir, already logged in.
 type dovecot struct {
@@ -26,53 +25,25 @@ type dovecot struct {
 	tag int
 }
 
-// nobody may use Dovecot's programs, which root may not.
-const nobody = 65534
-
-// asNobody says that a test may go on; for root it runs it in a process of nobody instead.
-func asNobody(t *testing.T) bool {
-	t.Helper()
-	if os.Getuid() != 0 {
-		return true
-	}
-	cmd := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.count=1", "-test.v")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
-	cmd.Dir, cmd.Env = "/", append(os.Environ(), "TMPDIR=/tmp", "HOME=/")
-	out, err := cmd.CombinedOutput()
-	switch {
-	case err != nil || !strings.Contains(string(out), "--- "):
-		t.Errorf("as nobody: %v\n%s", err, out)
-	case strings.Contains(string(out), "--- SKIP"):
-		t.Skipf("as nobody: %s", out)
-	}
-	return false
-}
-
 func startDovecot(t *testing.T, root string) *dovecot {
 	t.Helper()
-	if _, err := os.Stat(dovecotImap); err != nil {
-		t.Skip("Dovecot is not installed")
-	}
 	config := filepath.Join(t.TempDir(), "dovecot.conf")
 	write(t, config, "ssl = no\nmail_location = maildir:"+root+"\nnamespace inbox {\n inbox = yes\n separator = .\n}\n")
-	d := &dovecot{t: t, cmd: exec.Command(dovecotImap, "-c", config)}
+	d := &dovecot{t: t, cmd: dovecottest.Command(t, dovecottest.IMAP, config, t.TempDir())}
 	var complaints strings.Builder
 	d.cmd.Stderr = &complaints
-	d.cmd.Env = append(os.Environ(), "HOME="+t.TempDir(), "USER=test")
 	d.in, _ = d.cmd.StdinPipe()
 	out, _ := d.cmd.StdoutPipe()
 	d.out = bufio.NewReader(out)
 	if err := d.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	guard := time.AfterFunc(time.Minute, func() { d.cmd.Process.Kill() })
 	if greeting, err := d.out.ReadString('\n'); err != nil || !strings.HasPrefix(greeting, "* PREAUTH") {
 		t.Fatal(greeting, err)
 	}
 	t.Cleanup(func() {
 		d.in.Close()
 		d.cmd.Wait()
-		guard.Stop()
 		if text := complaints.String(); strings.Contains(text, "Error:") || strings.Contains(text, "Warning:") || strings.Contains(text, "Panic:") {
 			t.Error("dovecot says:", text)
 		}
@@ -142,7 +113,7 @@ func (d *dovecot) view(folder string) (view, uidvalidity string) {
 // TestDovecot takes turns with Dovecot on one Maildir.
 func TestDovecot(t *testing.T) {
 	t.Parallel()
-	if !asNobody(t) {
+	if !usertest.Run(t) {
 		return
 	}
 	s := newStore(t, Options{})
@@ -218,7 +189,7 @@ func TestDovecot(t *testing.T) {
 // TestDovecotLive works on one Maildir while Dovecot does; at the end both see the same, and nothing got a UID twice.
 func TestDovecotLive(t *testing.T) {
 	t.Parallel()
-	if !asNobody(t) {
+	if !usertest.Run(t) {
 		return
 	}
 	s := newStore(t, Options{})

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"postrider/internal/usertest"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -591,8 +593,8 @@ func TestLocks(t *testing.T) {
 // TestUnwritable has a folder in which no lock can be made: what is there is read and deleted, and new mail waits.
 func TestUnwritable(t *testing.T) {
 	t.Parallel()
-	if os.Getuid() == 0 {
-		t.Skip("root may write everywhere; this needs a user who may not")
+	if !usertest.Run(t) {
+		return
 	}
 	s := newStore(t, Options{})
 	appendTo(t, s, "INBOX", "x\r\n", 0)

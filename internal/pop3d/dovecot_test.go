@@ -3,56 +3,24 @@ package pop3d
 import (
 	"bufio"
 	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
-)
 
-const (
-	dovecotPOP3 = "/usr/lib/dovecot/pop3"
-	nobody      = 65534 // Dovecot's programs do not serve root
+	"postrider/internal/dovecottest"
+	"postrider/internal/usertest"
 )
-
-// give makes a Maildir that of another user, and the way to it passable.
-func give(t *testing.T, root string, uid int) {
-	t.Helper()
-	if err := os.Chmod(filepath.Dir(root), 0o711); err != nil {
-		t.Fatal(err)
-	}
-	err := filepath.WalkDir(root, func(path string, _ os.DirEntry, err error) error {
-		if err == nil {
-			err = os.Lchown(path, uid, uid)
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-}
 
 // dovecot lets Dovecot's pop3 program answer commands, after its login, and returns what it logged.
 func dovecot(t *testing.T, root, commands string) (answers, log string) {
 	t.Helper()
-	if _, err := os.Stat(dovecotPOP3); err != nil {
-		t.Skip("Dovecot's POP3 program is not installed")
-	}
 	config := filepath.Join(filepath.Dir(root), "dovecot.conf")
 	write(t, config, "ssl = no\nprotocols =\nfirst_valid_uid = 1\nmail_location = maildir:"+root+"\nnamespace inbox {\n inbox = yes\n separator = .\n}\n")
-	cmd := exec.Command(dovecotPOP3, "-c", config)
-	cmd.Env = append(os.Environ(), "HOME="+root, "USER=test")
+	usertest.Give(t, config)
+	usertest.Give(t, root)
+	cmd := dovecottest.Command(t, dovecottest.POP3, config, root)
 	var complaints strings.Builder
 	cmd.Stderr = &complaints
-	if os.Getuid() == 0 {
-		give(t, root, nobody)
-		if err := os.Chown(config, nobody, nobody); err != nil {
-			t.Fatal(err)
-		}
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
-	}
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -64,8 +32,6 @@ func dovecot(t *testing.T, root, commands string) (answers, log string) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	guard := time.AfterFunc(time.Minute, func() { cmd.Process.Kill() })
-	defer guard.Stop()
 	answers = converse(t, in, bufio.NewReader(out), commands)
 	in.Close()
 	if err := cmd.Wait(); err != nil {

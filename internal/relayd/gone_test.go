@@ -9,6 +9,7 @@ import (
 
 	"postrider/internal/envelope"
 	"postrider/internal/spool"
+	"postrider/internal/usertest"
 )
 
 // TestCutOff: a queue file that somebody cuts off while it is sent is not taken for a whole message, converted or not.
@@ -149,8 +150,8 @@ func TestGoneBefore(t *testing.T) {
 
 // TestCannotRemove has a queue file that can neither be removed nor recorded as sent: it is not sent again.
 func TestCannotRemove(t *testing.T) {
-	if os.Getuid() == 0 {
-		t.Skip("root may remove everything")
+	if !usertest.Run(t) {
+		return
 	}
 	inWorld(t, func(w *world) {
 		w.peer("mx.example.net").says("RCPT", "450 4.0.0 later")

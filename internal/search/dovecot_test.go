@@ -5,20 +5,15 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
+
+	"postrider/internal/dovecottest"
+	"postrider/internal/usertest"
 )
-
-const dovecotImap = "/usr/lib/dovecot/imap"
-
-// nobody is whom Dovecot serves where the test runs as root, whom it does not.
-const nobody = 65534
 
 // TestDovecot asks Dovecot and us the same of the same messages.
 func TestDovecot(t *testing.T) {
@@ -58,23 +53,12 @@ type dovecot struct {
 
 func startDovecot(t *testing.T, messages map[string][]byte, names []string) *dovecot {
 	t.Helper()
-	if _, err := os.Stat(dovecotImap); err != nil {
-		t.Skip("Dovecot is not installed")
-	}
-	home, err := os.MkdirTemp("", "search-dovecot") // t.TempDir is closed to other users
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(home) })
+	home := t.TempDir()
 	fillMaildir(t, home, messages, names)
 	config := filepath.Join(home, "dovecot.conf")
 	write(t, config, []byte("ssl = no\nmail_location = maildir:"+home+"/Maildir\nnamespace inbox {\n inbox = yes\n}\n"))
-	cmd := exec.Command(dovecotImap, "-c", config)
-	cmd.Env = append(os.Environ(), "HOME="+home, "USER=test", "TZ=UTC")
-	if os.Getuid() == 0 {
-		giveAway(t, home)
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
-	}
+	usertest.Give(t, home)
+	cmd := dovecottest.Command(t, dovecottest.IMAP, config, home)
 	var complaints strings.Builder
 	cmd.Stderr = &complaints
 	d := &dovecot{t: t}
@@ -84,11 +68,9 @@ func startDovecot(t *testing.T, messages map[string][]byte, names []string) *dov
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	guard := time.AfterFunc(5*time.Minute, func() { cmd.Process.Kill() })
 	t.Cleanup(func() {
 		d.in.Close()
 		cmd.Wait()
-		guard.Stop()
 	})
 	if greeting, err := d.out.ReadString('\n'); err != nil || !strings.HasPrefix(greeting, "* PREAUTH") {
 		t.Fatal(greeting, err, complaints.String())
@@ -121,19 +103,6 @@ func fillMaildir(t *testing.T, home string, messages map[string][]byte, names []
 func write(t *testing.T, path string, octets []byte) {
 	t.Helper()
 	if err := os.WriteFile(path, octets, 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func giveAway(t *testing.T, dir string) {
-	t.Helper()
-	err := filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		return os.Chown(path, nobody, nobody)
-	})
-	if err != nil {
 		t.Fatal(err)
 	}
 }

@@ -182,11 +182,11 @@ func TestHostile(t *testing.T) {
 	server, client := smtpctest.Certificate(t, "mx.example.org")
 	for _, s := range hostileSteps {
 		for name, e := range evils {
+			if s.at == "EHLO" && e.code == 550 {
+				continue // no error: HELO follows
+			}
 			t.Run(fmt.Sprintf("%s/%d/%s", s.at, len(s.ext), name), func(t *testing.T) {
 				t.Parallel()
-				if s.at == "EHLO" && e.code == 550 {
-					t.Skip("no error: HELO follows")
-				}
 				hung := make(chan struct{})
 				hang := sync.OnceFunc(func() { close(hung) })
 				srv := (&smtpctest.Server{Extensions: s.ext, TLS: server, Users: map[string]string{"alice": "secret"},

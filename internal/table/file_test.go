@@ -12,6 +12,7 @@ import (
 
 	"postrider/internal/config"
 	"postrider/internal/problem"
+	"postrider/internal/usertest"
 )
 
 // rig is a table file with a clock that the test turns, and the errors reported.
@@ -169,8 +170,8 @@ func TestFileNotRegular(t *testing.T) {
 
 func TestFileUnreadable(t *testing.T) {
 	t.Parallel()
-	if os.Getuid() == 0 {
-		t.Skip("root reads everything")
+	if !usertest.Run(t) {
+		return
 	}
 	r := newRig(t)
 	r.write("a")
