@@ -16,9 +16,9 @@ const maxFile = 4 << 30
 // ErrBusy says that another is just writing; who appends does not wait for him.
 var ErrBusy = errors.New("cache is being written")
 
-// Append appends the batch to the cache of the folder in dir, and empties it, whatever the result: a cache need not have everything.
+// Append appends the batch to the cache at path, and empties it, whatever the result: a cache need not have everything.
 // It is not synced. The lock is a flock of the file, which is tried a few times, for a moment each.
-func Append(dir string, b *Batch) error { return appendTo(dir+"/"+FileName, b, false) }
+func Append(path string, b *Batch) error { return appendTo(path, b, false) }
 
 // Append is Append for one who has read the file: if he could not read all of it, what follows is given up.
 func (c *Cache) Append(b *Batch) error {

@@ -16,13 +16,13 @@ func benchCache(b *testing.B, each bool) (dir string, names []string) {
 		r.Base = fmt.Sprintf("1700000%03d.M%dP1234.host.example.org,S=12345,W=12389", i%1000, i)
 		names = append(names, r.Base)
 		if batch.Full() || each {
-			if err := Append(dir, &batch); err != nil {
+			if err := Append(in(dir), &batch); err != nil {
 				b.Fatal(err)
 			}
 		}
 		batch.Add(r)
 	}
-	if err := Append(dir, &batch); err != nil {
+	if err := Append(in(dir), &batch); err != nil {
 		b.Fatal(err)
 	}
 	return dir, names
@@ -33,7 +33,7 @@ func BenchmarkRefresh(b *testing.B) {
 		b.Run(fmt.Sprintf("OneByOne=%v", each), func(b *testing.B) {
 			dir, _ := benchCache(b, each)
 			for b.Loop() {
-				c := Open(dir)
+				c := Open(in(dir))
 				if c.Refresh(); len(c.entries) != 10_000 {
 					b.Fatal(len(c.entries))
 				}
@@ -45,7 +45,7 @@ func BenchmarkRefresh(b *testing.B) {
 
 func BenchmarkGet(b *testing.B) {
 	dir, names := benchCache(b, false)
-	c := Open(dir)
+	c := Open(in(dir))
 	c.Refresh()
 	for b.Loop() {
 		var w Window
@@ -91,7 +91,7 @@ func BenchmarkKey(b *testing.B) {
 	for _, each := range []bool{false, true} {
 		b.Run(fmt.Sprintf("OneByOne=%v", each), func(b *testing.B) {
 			dir, names := benchCache(b, each)
-			c := Open(dir)
+			c := Open(in(dir))
 			c.Refresh()
 			for b.Loop() {
 				var w Window

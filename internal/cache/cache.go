@@ -19,7 +19,7 @@ import (
 	"postrider/internal/sortkey"
 )
 
-// FileName is that of the cache in a folder's directory.
+// FileName is that of a folder's cache.
 const FileName = "postrider.cache"
 
 // maxEntries bounds what is held of a file in memory, about 120 octets each.
@@ -60,8 +60,8 @@ type place struct {
 
 func (e *entry) info() Info { return Info{Size: e.size, Wire: e.wire, Date: time.Unix(0, e.date)} }
 
-// Open names the cache of the folder in dir. Nothing is read yet.
-func Open(dir string) *Cache { return &Cache{path: dir + "/" + FileName} }
+// Open names the cache that is in the file at path. Nothing is read yet.
+func Open(path string) *Cache { return &Cache{path: path} }
 
 // Close forgets what was read. The Cache can be used again.
 func (c *Cache) Close() {

@@ -45,7 +45,7 @@ func add(t testing.TB, dir string, names ...string) {
 	for _, name := range names {
 		b.Add(build(t, name, true))
 	}
-	if err := Append(dir, &b); err != nil {
+	if err := Append(in(dir), &b); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -72,7 +72,7 @@ func expect(t *testing.T, c *Cache, names []string, want ...string) {
 func TestRecord(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	c := Open(dir)
+	c := Open(in(dir))
 	defer c.Close()
 	if have(c, "a") != nil {
 		t.Fatal("found in no file")
@@ -80,7 +80,7 @@ func TestRecord(t *testing.T) {
 	want := build(t, "a", true)
 	var b Batch
 	b.Add(want)
-	if err := Append(dir, &b); err != nil || !b.Empty() {
+	if err := Append(in(dir), &b); err != nil || !b.Empty() {
 		t.Fatal(err)
 	}
 	c.Refresh()
@@ -117,12 +117,12 @@ func TestRecord(t *testing.T) {
 func TestLaterRecordCounts(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	c := Open(dir)
+	c := Open(in(dir))
 	defer c.Close()
 	for _, whole := range []bool{false, true} {
 		var b Batch
 		b.Add(build(t, "a", whole))
-		if err := Append(dir, &b); err != nil {
+		if err := Append(in(dir), &b); err != nil {
 			t.Fatal(err)
 		}
 		c.Refresh()
@@ -169,7 +169,7 @@ func TestDamage(t *testing.T) {
 			if err := os.WriteFile(path, bad, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			c := Open(dir)
+			c := Open(in(dir))
 			before := have(c, names...)
 			if i >= first && (len(before) == 0 || before[0] != "a") {
 				t.Fatalf("octet %d, garbled %v: found %q", i, garble, before)
@@ -208,7 +208,7 @@ func TestUnderway(t *testing.T) {
 			dir := t.TempDir()
 			path := filepath.Join(dir, FileName)
 			add(t, dir, "a", "b")
-			c := Open(dir)
+			c := Open(in(dir))
 			defer c.Close()
 			expect(t, c, names, "a", "b")
 			if err := change(dir, path); err != nil {
@@ -237,7 +237,7 @@ func TestTidy(t *testing.T) {
 	}
 	add(t, dir, names...)
 	add(t, dir, names[:10]...)
-	c := Open(dir)
+	c := Open(in(dir))
 	defer c.Close()
 	expect(t, c, names, names...)
 	if c.Worth(500) {
@@ -245,7 +245,7 @@ func TestTidy(t *testing.T) {
 	}
 	var w Window
 	old := c.Get(&w, "m1", -1)
-	if err := Tidy(dir, func(base string) bool { return base < "m2" }); err != nil {
+	if err := Open(in(dir)).Tidy(func(base string) bool { return base < "m2" }); err != nil {
 		t.Fatal(err)
 	}
 	if again := c.Get(new(Window), "m1", -1); !reflect.DeepEqual(old, again) {
@@ -281,10 +281,10 @@ func TestWorth(t *testing.T) {
 	for range 40 {
 		b.Add(r)
 	}
-	if err := Append(dir, &b); err != nil {
+	if err := Append(in(dir), &b); err != nil {
 		t.Fatal(err)
 	}
-	c := Open(dir)
+	c := Open(in(dir))
 	defer c.Close()
 	if !c.Worth(10) || c.Worth(1000) {
 		t.Error("unread")
@@ -306,17 +306,17 @@ func TestSmallBlocks(t *testing.T) {
 		names = append(names, r.Base)
 		var b Batch
 		b.Add(r)
-		if err := Append(dir, &b); err != nil {
+		if err := Append(in(dir), &b); err != nil {
 			t.Fatal(err)
 		}
 	}
-	c := Open(dir)
+	c := Open(in(dir))
 	defer c.Close()
 	expect(t, c, names, names...)
 	if !c.Worth(len(names)) {
 		t.Error("not worth a tidy")
 	}
-	if err := Tidy(dir, func(string) bool { return true }); err != nil {
+	if err := Open(in(dir)).Tidy(func(string) bool { return true }); err != nil {
 		t.Fatal(err)
 	}
 	expect(t, c, names, names...)
@@ -337,7 +337,7 @@ func TestBusy(t *testing.T) {
 	defer f.Close()
 	var b Batch
 	b.Add(build(t, "b", true))
-	if err := Append(dir, &b); !errors.Is(err, ErrBusy) || !b.Empty() {
+	if err := Append(in(dir), &b); !errors.Is(err, ErrBusy) || !b.Empty() {
 		t.Error(err)
 	}
 }
@@ -363,7 +363,7 @@ func write(dir, name string) {
 			var b Batch
 			b.Add(build(t, fmt.Sprintf("%s-%d", name, i), true))
 			b.Add(build(t, fmt.Sprintf("%s-%d-again", name, i), true))
-			err = Append(dir, &b)
+			err = Append(in(dir), &b)
 			if err != nil && !errors.Is(err, ErrBusy) {
 				fmt.Println(err)
 				os.Exit(1)
@@ -392,7 +392,7 @@ func TestWriters(t *testing.T) {
 	}
 	done := make(chan struct{})
 	go func() { wait.Wait(); close(done) }()
-	c := Open(dir)
+	c := Open(in(dir))
 	defer c.Close()
 	for over := false; !over; {
 		select {
@@ -401,7 +401,7 @@ func TestWriters(t *testing.T) {
 		default:
 		}
 		have(c, names...)
-		if err := Tidy(dir, func(base string) bool { return !strings.HasSuffix(base, "again") }); err != nil && !errors.Is(err, ErrBusy) {
+		if err := Open(in(dir)).Tidy(func(base string) bool { return !strings.HasSuffix(base, "again") }); err != nil && !errors.Is(err, ErrBusy) {
 			t.Fatal(err)
 		}
 	}
@@ -418,16 +418,19 @@ func TestManyRecords(t *testing.T) {
 		r.Base = fmt.Sprint(i)
 		names = append(names, r.Base)
 		if b.Full() {
-			if err := Append(dir, &b); err != nil {
+			if err := Append(in(dir), &b); err != nil {
 				t.Fatal(err)
 			}
 		}
 		b.Add(r)
 	}
-	if err := Append(dir, &b); err != nil {
+	if err := Append(in(dir), &b); err != nil {
 		t.Fatal(err)
 	}
-	c := Open(dir)
+	c := Open(in(dir))
 	defer c.Close()
 	expect(t, c, names, names...)
 }
+
+// in is the cache of a folder.
+func in(dir string) string { return dir + "/" + FileName }

@@ -15,9 +15,9 @@ const (
 	maxReading   = 4 << 20 // of all together
 )
 
-// Delivered appends the records of messages that were just delivered to new of the folder in dir, under these file names. Those
-// that others have moved meanwhile are left to them.
-func Delivered(dir string, names []string) error {
+// Delivered appends to the cache at path the records of messages that were just delivered to new of the folder in dir, under these
+// file names. Those that others have moved meanwhile are left to them.
+func Delivered(path, dir string, names []string) error {
 	lines := bufio.NewReaderSize(nil, mime.BufferSize)
 	builder := NewBuilder(lines, mime.NewReader(lines))
 	var b Batch
@@ -29,7 +29,7 @@ func Delivered(dir string, names []string) error {
 		}
 		left -= n
 	}
-	return Append(dir, &b)
+	return Append(path, &b)
 }
 
 // deliver adds the record of a message if it has no more octets than there are left, and says how many it had.

@@ -31,7 +31,7 @@ func FuzzFile(f *testing.F) {
 		if err := os.WriteFile(filepath.Join(dir, FileName), text, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		c := Open(dir)
+		c := Open(in(dir))
 		defer c.Close()
 		c.Refresh()
 		var w, keys Window
@@ -50,7 +50,7 @@ func FuzzFile(f *testing.F) {
 				t.Fatalf("%+v of %d octets", p, r.Size)
 			}
 		}
-		if err := Tidy(dir, func(string) bool { return true }); err != nil {
+		if err := Open(in(dir)).Tidy(func(string) bool { return true }); err != nil {
 			t.Fatal(err)
 		}
 		add(t, dir, "c")

@@ -33,14 +33,13 @@ const usualSize = 3 << 10
 
 // Tidy writes the file anew, with the last record of each message that is alive. Others who have the old file open go on with it
 // until they look again. It does nothing while another writes.
-func Tidy(dir string, alive func(base string) bool) error {
-	path := dir + "/" + FileName
-	f, size, err := openLocked(path)
+func (c *Cache) Tidy(alive func(base string) bool) error {
+	f, size, err := openLocked(c.path)
 	if err != nil {
 		return fmt.Errorf("tidy cache: %w", err)
 	}
 	defer f.Close() // and unlock
-	tmp := path + ".tmp"
+	tmp := c.path + ".tmp"
 	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("tidy cache: %w", err)
 	}
@@ -53,7 +52,7 @@ func Tidy(dir string, alive func(base string) bool) error {
 		err = errClose
 	}
 	if err == nil {
-		err = os.Rename(tmp, path)
+		err = os.Rename(tmp, c.path)
 	}
 	if err != nil {
 		os.Remove(tmp)

@@ -383,6 +383,29 @@ func TestMailFilesystem(t *testing.T) {
 	}
 }
 
+func TestIndexDir(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.SingleUID = false
+	w.indexDir()
+	w.expect(t)
+	for mode, want := range map[fs.FileMode]string{0o755: "chmod 1733", 0o777: "chmod 1733", fs.ModeSticky | 0o733: ""} {
+		w := newWorld(t)
+		w.SingleUID, w.IndexDir = false, t.TempDir()
+		if err := os.Chmod(w.IndexDir, mode); err != nil {
+			t.Fatal(err)
+		}
+		if w.indexDir(); want == "" {
+			w.expect(t)
+		} else {
+			w.expect(t, want)
+		}
+	}
+	w.IndexDir = t.TempDir() + "/none"
+	w.indexDir()
+	w.expect(t, "make it with install -d -m 1733")
+}
+
 // bare is a kernel with an ext4 on device 9:1 = vdz and the journal of another one.
 func bare(proc, sys string) error {
 	return errors.Join(os.MkdirAll(proc+"/fs/ext4/vdz", 0o700), os.MkdirAll(proc+"/fs/jbd2/vdz1-8", 0o700), os.MkdirAll(sys+"/dev/block", 0o700),

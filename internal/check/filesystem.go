@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -59,6 +60,22 @@ func (w *world) mailFilesystem() {
 		w.warn(w.MailRoot, "on %s: if other hosts write there too, their mail is seen late; remote_mail = true makes sessions look", m.kind)
 	case m.kind == "tmpfs" || m.kind == "ramfs":
 		w.warn(w.MailRoot, "on %s: mail does not survive a restart of the host", m.kind)
+	}
+}
+
+// indexDir checks that every user can have a directory in index_dir, and only the own one.
+func (w *world) indexDir() {
+	if w.IndexDir == "" {
+		return
+	}
+	info, err := os.Stat(w.IndexDir)
+	switch {
+	case err != nil:
+		w.fail(w.IndexDir, "%v; make it with install -d -m 1733", cause(err))
+	case !info.IsDir():
+		w.fail(w.IndexDir, "not a directory")
+	case !w.SingleUID && (info.Mode().Perm()&0o003 != 0o003 || info.Mode()&fs.ModeSticky == 0):
+		w.fail(w.IndexDir, "not a place where each user can have a directory; chmod 1733 it")
 	}
 }
 

@@ -86,6 +86,7 @@ func (w *world) spool() {
 	}
 	w.filesystem()
 	w.mailFilesystem()
+	w.indexDir()
 }
 
 func (w *world) directory(d directory, dev uint64) {

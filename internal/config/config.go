@@ -32,6 +32,7 @@ type Config struct {
 	LogFormat          string   `toml:"log_format"`          // text (default), syslog (text with time and host), json
 	AllowRemoteSpool   bool     `toml:"allow_remote_spool"`  // spool on NFS or FUSE, whose renames and locks are unproven
 	MailstoreID        string   `toml:"mailstore_id"`        // what mail_root says it is in .mailstore-id, if it is a mount; "" = it need not
+	IndexDir           string   `toml:"index_dir"`           // where indexes and caches of folders lie, a directory for each uid; "" = with the mail
 	RemoteMail         bool     `toml:"remote_mail"`         // mailboxes on NFS or the like, where other hosts write too: sessions poll
 
 	Tables       Tables       `toml:"tables"`

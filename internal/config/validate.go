@@ -96,6 +96,7 @@ func (v *validator) places(c *Config) {
 	v.path("run_dir", c.RunDir)
 	v.path("state_dir", c.StateDir)
 	v.path("mail_root", c.MailRoot)
+	v.optionalPath("index_dir", c.IndexDir)
 	if strings.ContainsAny(c.MailstoreID, "\r\n") || len(c.MailstoreID) > 255 {
 		v.fail("mailstore_id", "%.80q is not a line of at most 255 octets", c.MailstoreID)
 	}

@@ -93,7 +93,7 @@ func BenchmarkHeaders(b *testing.B) {
 				if !warm {
 					os.Remove(filepath.Join(dir, cache.FileName))
 				}
-				f := &Fetcher{Cache: cache.Open(dir), Crew: crew.New(runtime.GOMAXPROCS(0))}
+				f := &Fetcher{Cache: cache.Open(filepath.Join(dir, cache.FileName)), Crew: crew.New(runtime.GOMAXPROCS(0))}
 				f.Cache.Refresh()
 				all(b, f, list, items)
 				f.Cache.Close()

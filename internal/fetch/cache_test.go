@@ -81,7 +81,7 @@ func TestCached(t *testing.T) {
 	}
 	for i, first := range clientItems {
 		for _, items := range clientItems[max(0, i-3):min(len(clientItems), i+4)] {
-			f := &Fetcher{Cache: cache.Open(dir), Crew: crew.New(3)}
+			f := &Fetcher{Cache: cache.Open(filepath.Join(dir, cache.FileName)), Crew: crew.New(3)}
 			if err := os.RemoveAll(filepath.Join(dir, cache.FileName)); err != nil {
 				t.Fatal(err)
 			}
@@ -100,7 +100,7 @@ func TestCached(t *testing.T) {
 func TestCacheIsUsed(t *testing.T) {
 	t.Parallel()
 	dir, list := store(t, plain, mixed)
-	f := &Fetcher{Cache: cache.Open(dir)}
+	f := &Fetcher{Cache: cache.Open(filepath.Join(dir, cache.FileName))}
 	defer f.Cache.Close()
 	const items = "(RFC822.SIZE INTERNALDATE ENVELOPE BODYSTRUCTURE BODY.PEEK[HEADER] BODY.PEEK[HEADER.FIELDS (A)])"
 	for _, want := range []int{1, 0} {
@@ -135,7 +135,7 @@ func TestCacheOfMisnamed(t *testing.T) {
 	for i, src := range list {
 		list[i] = misnamed{src.(*mail)}
 	}
-	f := &Fetcher{Cache: cache.Open(dir)}
+	f := &Fetcher{Cache: cache.Open(filepath.Join(dir, cache.FileName))}
 	defer f.Cache.Close()
 	f.Cache.Refresh()
 	all(t, f, list, "(ENVELOPE BODYSTRUCTURE)")
@@ -148,7 +148,7 @@ func TestCacheOfMisnamed(t *testing.T) {
 func TestCacheOfOther(t *testing.T) {
 	t.Parallel()
 	dir, list := store(t, mixed)
-	f := &Fetcher{Cache: cache.Open(dir)}
+	f := &Fetcher{Cache: cache.Open(filepath.Join(dir, cache.FileName))}
 	defer f.Cache.Close()
 	all(t, f, list, "BODYSTRUCTURE")
 	src := list[0].(*mail)

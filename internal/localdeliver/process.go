@@ -64,7 +64,7 @@ func (m *Manager) startProcess(key laneKey) (*process, error) {
 	p.forget = context.AfterFunc(m.working, func() { conn.Close() })
 	c := m.settings.Load().Config
 	hello := job.Hello{Version: job.Version, Roots: []string{key.root}, MaxForwards: c.LocalDeliver.MaxForwards, Origin: c.Origin,
-		BounceFull: c.LocalDeliver.QuotaFull == config.Bounce}
+		IndexDir: c.IndexDir, BounceFull: c.LocalDeliver.QuotaFull == config.Bounce}
 	if key.extra != "" {
 		hello.Roots = append(hello.Roots, key.extra)
 	}

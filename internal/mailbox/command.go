@@ -19,6 +19,7 @@ import (
 	"syscall"
 
 	"postrider/internal/config"
+	"postrider/internal/indexdir"
 	"postrider/internal/mailstore"
 	"postrider/internal/quota"
 	"postrider/internal/reply"
@@ -163,7 +164,13 @@ func (c *command) open() error {
 	if err != nil {
 		return err
 	}
-	c.store, err = mailstore.Open(c.maildir, mailstore.Options{Remote: c.conf.RemoteMail, Quota: quota.New(c.maildir, 0)})
+	o := mailstore.Options{Remote: c.conf.RemoteMail, Quota: quota.New(c.maildir, 0)}
+	if c.conf.IndexDir != "" {
+		if o.IndexDir, err = indexdir.Own(c.conf.IndexDir); err != nil {
+			return err
+		}
+	}
+	c.store, err = mailstore.Open(c.maildir, o)
 	return err
 }
 

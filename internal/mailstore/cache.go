@@ -25,6 +25,11 @@ func (b *Mailbox) Known(m *Message) (Info, bool) {
 	return i, true
 }
 
+// cachePath is that of a folder.
+func (s *Store) cachePath(dir string, id fileID) string {
+	return s.opts.IndexDir.Path(dir, cache.FileName, id.Dev, id.Ino)
+}
+
 // tidyCache drops what the cache has of messages that are gone, if that is most of it. The one who closes the folder does it, so
 // that no client waits, and the one who removes messages, so that it does not grow while nobody closes.
 func (f *folder) tidyCache(messages []*Message) {
@@ -38,7 +43,7 @@ func (f *folder) tidyCache(messages []*Message) {
 	for _, m := range messages {
 		alive[m.Base()] = struct{}{}
 	}
-	cache.Tidy(f.dir, func(base string) bool {
+	f.cache.Tidy(func(base string) bool {
 		_, ok := alive[base]
 		return ok
 	}) // if it fails the next one tries

@@ -26,7 +26,7 @@ func TestCacheIsTidied(t *testing.T) {
 			base := "1." + string(rune('a'+i%26)) + ".h"
 			b.Add(&cache.Record{Base: base, Info: cache.Info{Size: 5, Wire: 6, Date: time.Unix(1, 0)}, Header: make([]byte, 10_000)})
 		}
-		if err := cache.Append(root, &b); err != nil {
+		if err := cache.Append(filepath.Join(root, cache.FileName), &b); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -43,7 +43,7 @@ func TestCacheIsTidied(t *testing.T) {
 	if info, err := os.Stat(filepath.Join(root, cache.FileName)); err != nil || info.Size() > 11_000 {
 		t.Errorf("%v, %v", info, err)
 	}
-	c := cache.Open(root)
+	c := cache.Open(filepath.Join(root, cache.FileName))
 	defer c.Close()
 	c.Refresh()
 	if _, _, ok := c.Find(m.Base(), 5); !ok {

@@ -77,7 +77,7 @@ func (c *checker) subscriptions(s *Store, exists map[string]bool) {
 
 // folder looks at one folder. Only the end of the context is an error.
 func (c *checker) folder(dir string) error {
-	c.cache = cache.Open(dir)
+	c.cache = cache.Open(dir + "/" + cache.FileName)
 	defer c.cache.Close()
 	if c.sizes {
 		c.cache.Refresh()

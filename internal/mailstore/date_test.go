@@ -19,7 +19,7 @@ func TestDate(t *testing.T) {
 	write(t, s.root+"/new/2.b.host", "A: b\n\nx\n")
 	var batch cache.Batch
 	batch.Add(&cache.Record{Base: "2.b.host", Info: cache.Info{Size: 8, Wire: -1, Date: first}, Header: []byte("A: b\r\n\r\n")})
-	if err := cache.Append(s.root, &batch); err != nil {
+	if err := cache.Append(s.root+"/"+cache.FileName, &batch); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Chtimes(s.root+"/new/1.a.host", first, first); err != nil {

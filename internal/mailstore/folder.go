@@ -72,7 +72,7 @@ func (s *Store) openFolder(name string) (*folder, error) {
 		if err := makeMaildir(dir); err != nil {
 			return nil, fmt.Errorf("open %s: %w", name, diskError(err))
 		}
-		f = &folder{store: s, dir: dir, cache: cache.Open(dir), turn: make(chan struct{}, 1), id: id, index: s.index(dir, id)}
+		f = &folder{store: s, dir: dir, cache: cache.Open(s.cachePath(dir, id)), turn: make(chan struct{}, 1), id: id, index: s.index(dir, id)}
 		s.folders[dir] = f
 	}
 	if known != nil {

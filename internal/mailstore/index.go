@@ -5,10 +5,8 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -57,11 +55,8 @@ func Boot() string {
 
 // index is that of a folder. Where other hosts write beside us, and the index lies with the mail, there is none: it would be theirs, too.
 func (s *Store) index(dir string, id fileID) index {
-	x := index{path: dir + "/" + indexFile, boot: s.opts.Boot}
-	switch {
-	case s.opts.IndexDir != "":
-		x.path = filepath.Join(s.opts.IndexDir, fmt.Sprintf("%x-%x.index", id.Dev, id.Ino))
-	case s.opts.Remote:
+	x := index{path: s.opts.IndexDir.Path(dir, indexFile, id.Dev, id.Ino), boot: s.opts.Boot}
+	if s.opts.Remote && s.opts.IndexDir == "" {
 		x.boot = ""
 	}
 	return x

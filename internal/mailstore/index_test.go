@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"postrider/internal/indexdir"
 )
 
 func indexOf(t testing.TB, messages int) (*Store, string) {
@@ -156,9 +158,9 @@ func TestIndexElsewhere(t *testing.T) {
 func TestIndexPlace(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	s := newStore(t, Options{IndexDir: dir})
+	s := newStore(t, Options{IndexDir: indexdir.Dir(dir)})
 	appendTo(t, s, "INBOX", "x\r\n", Seen)
-	if found, _ := filepath.Glob(dir + "/*.index"); len(found) != 1 {
+	if found, _ := filepath.Glob(dir + "/*-" + indexFile); len(found) != 1 {
 		t.Error("in the directory for indexes:", found)
 	}
 	if _, err := os.Lstat(s.root + "/" + indexFile); err == nil {

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"postrider/internal/filelock"
+	"postrider/internal/indexdir"
 	"postrider/internal/quota"
 )
 
@@ -41,7 +42,7 @@ var (
 type Options struct {
 	Remote      bool          // directory times are not to be trusted, whatever the filesystem: each Sync lists
 	LockTimeout time.Duration // how long to wait for another program's lock; 0 = 122 s, as Dovecot
-	IndexDir    string        // of the indexes, "" = each in its folder
+	IndexDir    indexdir.Dir  // of indexes and caches; "" = each folder has its own
 	Boot        string        // identity of the running system; "" = Open finds it out
 	Watcher     *Watcher      // of the process; nil = no hints
 	Quota       *quota.Root   // nil = mail is not counted

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-
-	"postrider/internal/cache"
 )
 
 // Reindex removes what is kept of a folder to save time and opens it once, which makes the index anew; sessions fill the cache. The
@@ -18,7 +16,7 @@ func (s *Store) Reindex(ctx context.Context, name string) error {
 		return fmt.Errorf("reindex: %w", err)
 	}
 	defer s.closeFolder(f)
-	for _, path := range []string{s.index(f.dir, f.id).path, f.path(cache.FileName)} {
+	for _, path := range []string{s.index(f.dir, f.id).path, s.cachePath(f.dir, f.id)} {
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("reindex %s: %w", name, err)
 		}

@@ -76,7 +76,7 @@ func TestCheckCache(t *testing.T) {
 		os.Remove(s.root + "/" + cache.FileName)
 		batch := new(cache.Batch)
 		batch.Add(&cache.Record{Base: base, Info: cache.Info{Size: 8, Wire: wire, Date: time.Unix(1, 0)}})
-		if err := cache.Append(s.root, batch); err != nil {
+		if err := cache.Append(s.root+"/"+cache.FileName, batch); err != nil {
 			t.Fatal(err)
 		}
 		if got := problems(t, s.root, true); len(got) != want {

@@ -18,6 +18,7 @@ import (
 
 	"postrider/internal/auth"
 	"postrider/internal/fault"
+	"postrider/internal/indexdir"
 	"postrider/internal/logline"
 	"postrider/internal/mailstore"
 	"postrider/internal/session/handover"
@@ -109,7 +110,15 @@ func (s *Server) begin() (handover.Hello, error) {
 		}
 		s.roots = append(s.roots, r)
 	}
-	if err := s.Confine(hello.Roots); err != nil {
+	roots := hello.Roots
+	if hello.IndexDir != "" {
+		if s.stores.indexes, err = indexdir.Own(hello.IndexDir); err != nil {
+			s.log.Warn("%v; the indexes lie with the mail", err)
+		} else {
+			roots = append(slices.Clip(roots), string(s.stores.indexes))
+		}
+	}
+	if err := s.Confine(roots); err != nil {
 		return handover.Hello{}, fmt.Errorf("confine: %w", err)
 	}
 	return hello, s.conn.SetReadDeadline(time.Time{})

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"postrider/internal/indexdir"
 	"postrider/internal/maildir"
 	"postrider/internal/mailstore"
 	"postrider/internal/quota"
@@ -17,6 +18,7 @@ import (
 // stores are the mail stores in use, one for each Maildir, so that its sessions share what they know of it; and some of users who left.
 type stores struct {
 	watcher *mailstore.Watcher
+	indexes indexdir.Dir
 	boot    string // identity of the running system
 	kept    mailstore.Kept
 
@@ -114,8 +116,8 @@ func (s *stores) drop(sh *shared) {
 
 // openStore opens a Maildir. A user to whom no mail has come yet has none: it is made, and for homes below root the home, too.
 func (s *stores) openStore(r *Request, root string) (*mailstore.Store, error) {
-	o := mailstore.Options{Remote: r.Settings.Remote, Watcher: s.watcher, Boot: s.boot, Quota: quota.New(r.Maildir, r.Quota),
-		Kept: &s.kept}
+	o := mailstore.Options{Remote: r.Settings.Remote, IndexDir: s.indexes, Watcher: s.watcher, Boot: s.boot,
+		Quota: quota.New(r.Maildir, r.Quota), Kept: &s.kept}
 	store, err := mailstore.Open(r.Maildir, o)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return store, err

@@ -263,3 +263,33 @@ func TestIdleSoon(t *testing.T) {
 		}
 	}
 }
+
+// With index_dir nothing of ours that can be made again lies with the mail, and each user's processes have a directory of their own.
+func TestIndexDir(t *testing.T) {
+	eachWay(t, func(t *testing.T, o suite.Options) {
+		dir := t.TempDir()
+		if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(dir, os.ModeSticky|0o733); err != nil {
+			t.Fatal(err)
+		}
+		o.Extra = fmt.Sprintf("index_dir = %q\n", dir)
+		s := reading(t, o)
+		s.MailTo("one", local("alice"))
+		s.Mails("alice", 1)
+		a := s.Read("alice")
+		contains(t, a.Do("OK", "SELECT INBOX"), "* 1 EXISTS")
+		contains(t, a.Do("OK", "FETCH 1 ENVELOPE"), `"one"`)
+		a.Do("OK", "LOGOUT")
+		for _, kind := range []string{"index", "cache"} {
+			own, err := filepath.Glob(dir + "/*/*-postrider." + kind)
+			if err != nil || len(own) != 1 {
+				t.Errorf("of this host: %q, %v", own, err)
+			}
+			if with, _ := filepath.Glob(s.Mailbox("alice") + "/postrider." + kind); len(with) > 0 {
+				t.Errorf("with the mail: %q", with)
+			}
+		}
+	})
+}

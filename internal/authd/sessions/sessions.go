@@ -102,6 +102,7 @@ func (m *Manager) Configure(s Settings) { m.settings.Store(&s) }
 // key is what the confinement of a process depends on: whose it is, and the directories of the mail.
 type key struct {
 	uid, gid uint32
+	indexes  string // directory of all users' indexes, "" = none
 	root     string // the home of a system user, the root of all mailboxes below it
 	extra    string // directory of a Maildir outside root
 }
@@ -109,7 +110,7 @@ type key struct {
 // hello is what the process of a key is told.
 func (s *Settings) hello(k key) handover.Hello {
 	c := s.Config
-	h := handover.Hello{Roots: []string{k.root}, Log: c.LogFormat, Remote: c.RemoteMail, MessageSize: int64(c.MessageSize),
+	h := handover.Hello{Roots: []string{k.root}, Log: c.LogFormat, IndexDir: k.indexes, Remote: c.RemoteMail, MessageSize: int64(c.MessageSize),
 		IMAPIdle: c.IMAPD.IdleTimeout.D(), POP3Idle: c.POP3D.IdleTimeout.D()}
 	if k.root == filepath.Clean(c.MailRoot) {
 		h.Mount = c.MailstoreID
@@ -134,8 +135,9 @@ func (m *Manager) Open(ctx context.Context, l Login, file *os.File) (pid int, er
 	if maildir == "" {
 		maildir = filepath.Join(u.Home, "Maildir")
 	}
-	k := key{uid: u.UID, gid: u.GID}
-	k.root, k.extra = m.settings.Load().Config.Roots(u.Home, maildir)
+	c := m.settings.Load().Config
+	k := key{uid: u.UID, gid: u.GID, indexes: c.IndexDir}
+	k.root, k.extra = c.Roots(u.Home, maildir)
 	request := handover.Session{
 		ID: l.Session.ID, Service: l.Service, User: u.Name, Home: u.Home, Maildir: maildir,
 		Quota: u.Quota, Tag: l.Session.Tag,

@@ -20,7 +20,7 @@ import (
 )
 
 // Version of the protocol. Manager and worker are one program; a difference says that it was replaced meanwhile.
-const Version = 4
+const Version = 5
 
 // Bounds.
 const (
@@ -42,6 +42,7 @@ type Hello struct {
 	Delimiter   string   // between user and extension, one character; "" = none
 	BounceFull  bool     // mail for a full mailbox fails at once
 	Mailboxes   string   // below this directory missing homes are made; "" = nowhere
+	IndexDir    string   // of the indexes of all users; "" = they lie with the mail
 	Mount       string   // what the directory says it is, if the mail lies on a mount; "" = it need not
 }
 
@@ -101,6 +102,7 @@ func (e *Encoder) Hello(h Hello) error {
 	e.text(h.Delimiter)
 	e.text(h.Mailboxes)
 	e.text(h.Mount)
+	e.text(h.IndexDir)
 	e.flag(h.BounceFull)
 	return e.end()
 }
@@ -196,7 +198,7 @@ func (d *Decoder) Hello() (Hello, error) {
 	}
 	h := Hello{Version: d.small(math.MaxInt32), Roots: d.list(16)}
 	h.MaxForwards = d.small(MaxAddresses)
-	h.Origin, h.Delimiter, h.Mailboxes, h.Mount = d.text(), d.text(), d.text(), d.text()
+	h.Origin, h.Delimiter, h.Mailboxes, h.Mount, h.IndexDir = d.text(), d.text(), d.text(), d.text(), d.text()
 	h.BounceFull = d.flag()
 	if d.err == nil && h.Version != Version {
 		d.fail("version %d", h.Version)

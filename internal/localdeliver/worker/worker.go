@@ -10,6 +10,7 @@ import (
 	"io"
 	"time"
 
+	"postrider/internal/indexdir"
 	"postrider/internal/localdeliver/job"
 	"postrider/internal/maildir"
 	"postrider/internal/quota"
@@ -36,14 +37,20 @@ func (w *Worker) Serve(conn io.ReadWriter) error {
 		return fmt.Errorf("read greeting: %w", err)
 	}
 	missing := false
+	roots, indexes := w.hello.Roots, indexdir.Dir("")
+	if w.hello.IndexDir != "" {
+		if indexes, err = indexdir.Own(w.hello.IndexDir); err == nil { // else sessions say why
+			roots = append(roots, string(indexes))
+		}
+	}
 	if w.Confine != nil {
-		if err := w.Confine(w.hello.Roots); errors.Is(err, errMissingRoot) {
+		if err := w.Confine(roots); errors.Is(err, errMissingRoot) {
 			missing = true
 		} else if err != nil {
 			return fmt.Errorf("confine: %w", err)
 		}
 	}
-	w.records = newRecorder()
+	w.records = newRecorder(indexes)
 	defer w.records.close()
 	for {
 		n, err := w.in.Batch()

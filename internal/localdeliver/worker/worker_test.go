@@ -409,7 +409,7 @@ func TestRecorded(t *testing.T) {
 	results := m.send(text, first, second)
 	m.conn.Close()
 	m.done <- <-m.done
-	c := cache.Open(home + "/Maildir")
+	c := cache.Open(home + "/Maildir/" + cache.FileName)
 	defer c.Close()
 	c.Refresh()
 	for _, r := range results {

@@ -29,6 +29,7 @@ const (
 type Hello struct {
 	Roots       []string // directories of the mail; homes below the first that are missing are made
 	Log         string   // log_format
+	IndexDir    string   // of the indexes of all users; "" = they lie with the mail
 	Remote      bool     // mail lies on a filesystem where other hosts write, too
 	Mount       string   // what the first root says it is, if the mail lies on a mount; "" = it need not
 	MessageSize int64    // octets that APPEND may bring
@@ -51,6 +52,9 @@ func (h Hello) Line() auth.Line {
 	if h.Remote {
 		l = l.With("remote", "1")
 	}
+	if h.IndexDir != "" {
+		l = l.With("indexes", h.IndexDir)
+	}
 	if h.Mount != "" {
 		l = l.With("mount", h.Mount)
 	}
@@ -69,8 +73,9 @@ func seconds(d time.Duration) string { return strconv.FormatInt(int64(d/time.Sec
 func ParseHello(l auth.Line) (Hello, error) {
 	r := reader{line: l, verb: auth.Hello}
 	h := Hello{
-		Log: r.optional("log"), Remote: r.optional("remote") != "", Mount: r.optional("mount"), MessageSize: r.number("size"),
-		IMAPIdle: time.Duration(r.number("imapidle")) * time.Second, POP3Idle: time.Duration(r.number("popidle")) * time.Second,
+		Log: r.optional("log"), Remote: r.optional("remote") != "", Mount: r.optional("mount"), IndexDir: r.optional("indexes"),
+		MessageSize: r.number("size"),
+		IMAPIdle:    time.Duration(r.number("imapidle")) * time.Second, POP3Idle: time.Duration(r.number("popidle")) * time.Second,
 	}
 	if v := r.text("version"); v != Version {
 		r.fail("version %.20q", v)
