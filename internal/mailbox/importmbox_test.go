@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -201,6 +202,32 @@ func TestOwner(t *testing.T) {
 		if uid := ownerOf(t, name); uid != usertest.Nobody {
 			t.Errorf("%s belongs to %d", name, uid)
 		}
+	}
+}
+
+// TestOwnersGroup: root's group is nobody's either.
+func TestOwnersGroup(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("needs root, who gives a Maildir away but not its group")
+	}
+	root := newMaildir(t)
+	if err := os.Chown(root, -1, 0); err != nil {
+		t.Fatal(err)
+	}
+	if out, status := runChild(t, "import", "mbox", "-maildir", root, mboxFile(t, 1), "INBOX"); status != exitOK {
+		t.Fatal(out)
+	}
+	info, err := os.Stat(root + "/cur")
+	if err != nil || info.Sys().(*syscall.Stat_t).Gid == 0 {
+		t.Errorf("made with root's group: %v", err)
+	}
+	const unknown = 54321
+	if err := os.Chown(root, unknown, 0); err != nil {
+		t.Fatal(err)
+	}
+	if out, status := runChild(t, "check", "-maildir", root); status == exitOK || !strings.Contains(out, "its group is root's") {
+		t.Errorf("%d %s", status, out)
 	}
 }
 

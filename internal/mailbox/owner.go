@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -36,10 +38,30 @@ func becomeOwner(maildir string) error {
 	if err := leadsOnlyTo(maildir, st.Uid); err != nil {
 		return err
 	}
-	if err := sandbox.BecomeUser(st.Uid, st.Gid); err != nil {
+	gid, err := groupOf(st)
+	if err != nil {
+		return fmt.Errorf("become the owner of %s: %w", maildir, err)
+	}
+	if err := sandbox.BecomeUser(st.Uid, gid); err != nil {
 		return fmt.Errorf("become the owner of %s: %w", maildir, err)
 	}
 	return nil
+}
+
+// groupOf is the group of an owner: that of the directory, or if root made it, the one that the system knows of the user.
+func groupOf(st *syscall.Stat_t) (uint32, error) {
+	if st.Gid != 0 {
+		return st.Gid, nil
+	}
+	u, err := user.LookupId(strconv.Itoa(int(st.Uid)))
+	if err != nil {
+		return 0, fmt.Errorf("its group is root's, and the owner's is not known: %w", err)
+	}
+	gid, err := strconv.ParseUint(u.Gid, 10, 32)
+	if err != nil || gid == 0 {
+		return 0, fmt.Errorf("the group of uid %d is %s", st.Uid, u.Gid)
+	}
+	return uint32(gid), nil
 }
 
 // leadsOnlyTo says whether a path, as it is written, has nothing in it that belongs to others than root and a user: who has a directory or a

@@ -48,22 +48,25 @@ func (a Amount) bounded() Amount { return Amount{min(a.Octets, maxSum), min(a.Me
 // Root is the quota of one Maildir with all its folders. It keeps nothing in memory, and is safe for concurrent use by any number
 // of processes.
 type Root struct {
-	dir   string
-	limit Amount // of the user database
+	dir      string
+	limit    Amount        // of the user database
+	patience time.Duration // with others who have the lock
 }
 
 // New returns the quota of the Maildir at dir. Octets is the user database's limit, which stands above that of the file; 0 = it has none,
 // and the file's first line counts. Without either nothing is counted.
-func New(dir string, octets int64) *Root { return &Root{dir, Amount{Octets: max(octets, 0)}} }
+func New(dir string, octets int64) *Root {
+	return &Root{dir, Amount{Octets: max(octets, 0)}, 30 * time.Second}
+}
 
-const (
-	lockFile    = "postrider.quota"
-	lockTimeout = 30 * time.Second
-)
+// Within returns the same quota for one who waits no longer than this for others who have it locked.
+func (r *Root) Within(patience time.Duration) *Root { return &Root{r.dir, r.limit, patience} }
+
+const lockFile = "postrider.quota"
 
 // lock keeps the file to ourselves among the programs of this suite.
 func (r *Root) lock(ctx context.Context) (*os.File, error) {
-	return filelock.Take(ctx, filepath.Join(r.dir, lockFile), lockTimeout)
+	return filelock.Take(ctx, filepath.Join(r.dir, lockFile), r.patience)
 }
 
 // Active says whether mail is counted here, with one system call at most.

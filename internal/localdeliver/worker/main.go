@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"syscall"
+	"time"
 
 	"postrider/internal/sandbox"
 )
@@ -32,7 +33,7 @@ func run() error {
 		return err
 	}
 	defer conn.Close()
-	w := &Worker{Confine: confine}
+	w := &Worker{Confine: confine, Patience: 5 * time.Second}
 	return w.Serve(conn)
 }
 

@@ -10,6 +10,7 @@ import (
 	"io"
 	"time"
 
+	"postrider/internal/filelock"
 	"postrider/internal/indexdir"
 	"postrider/internal/localdeliver/job"
 	"postrider/internal/maildir"
@@ -21,12 +22,15 @@ import (
 type Worker struct {
 	// Confine is told the directories that the jobs will need, before the first job is read.
 	Confine func(roots []string) error
+	// Patience is how long a batch waits for quotas that others keep locked, as their owners can for ever.
+	Patience time.Duration
 
 	hello   job.Hello
 	in      *job.Decoder
 	out     *job.Encoder
 	cleaned map[string]bool // Maildirs whose tmp/ was cleaned by this process
 	records *recorder
+	patient time.Duration // what is left of Patience
 }
 
 // Serve works until the manager closes the connection.
@@ -82,6 +86,7 @@ type delivery struct {
 
 // batch reads n jobs with their messages, delivers them together, and answers.
 func (w *Worker) batch(n int) (boxes []string, err error) {
+	w.patient = w.Patience
 	b := maildir.NewBatch()
 	defer b.Close()
 	list := make([]*delivery, n)
@@ -190,8 +195,10 @@ func (w *Worker) open(d *delivery, b *maildir.Batch) {
 	}
 	head := d.head()
 	more := quota.Amount{Octets: int64(len(head)) + d.Size, Messages: 1}
-	if d.count, err = quota.New(d.Maildir, d.Quota).Reserve(context.Background(), more); err != nil {
-		m.Abort()
+	if d.count, err = quota.New(d.Maildir, d.Quota).Within(w.patient).Reserve(context.Background(), more); err != nil {
+		if m.Abort(); errors.Is(err, filelock.ErrLocked) {
+			w.patient = 0
+		}
 		d.fail(full(err, w.hello.BounceFull && !d.Again)) // it may be there already
 		return
 	}

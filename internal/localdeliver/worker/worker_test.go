@@ -11,6 +11,7 @@ import (
 
 	"postrider/internal/address"
 	"postrider/internal/cache"
+	"postrider/internal/filelock"
 	"postrider/internal/localdeliver/job"
 	"postrider/internal/maildir"
 	"postrider/internal/quota"
@@ -33,7 +34,7 @@ func start(t *testing.T, h job.Hello) *manager {
 	there.SetDeadline(deadline)
 	m := &manager{t: t, out: job.NewEncoder(here), in: job.NewDecoder(here), done: make(chan error, 1), conn: here}
 	go func() {
-		err := (&Worker{}).Serve(there)
+		err := (&Worker{Patience: time.Millisecond}).Serve(there)
 		there.Close()
 		m.done <- err
 	}()
@@ -396,6 +397,28 @@ func TestQuota(t *testing.T) {
 		if err != nil || used != (quota.Amount{Octets: 172, Messages: 2}) || len(files) != 2 {
 			t.Errorf("%v, %v: %q", used, err, files)
 		}
+	}
+}
+
+// TestQuotaLocked: who keeps the own quota locked keeps nobody else waiting.
+func TestQuotaLocked(t *testing.T) {
+	t.Parallel()
+	m := start(t, job.Hello{})
+	mine, other := jobFor(t.TempDir()), jobFor(t.TempDir())
+	mine.Quota, other.Quota = 1000, 1000
+	other.Unique = "1760000000.id.2.host"
+	if r := m.send(text, mine)[0]; r.Kind != job.Delivered {
+		t.Fatalf("%+v", r)
+	}
+	lock, err := filelock.Take(t.Context(), filepath.Join(mine.Home, "Maildir/postrider.quota"), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	mine.Unique = "1760000000.id.3.host"
+	results := m.send(text, mine, other)
+	if results[0].Kind != job.Deferred || results[1].Kind != job.Delivered {
+		t.Errorf("%+v, then %+v", results[0], results[1])
 	}
 }
 
