@@ -81,3 +81,24 @@ func (b *Builder) header(file io.ReaderAt, p *mime.Part, n int) error {
 	}
 	return nil
 }
+
+// HeaderBuilder makes records of headers, for those who search and sort. It is not for concurrent use.
+type HeaderBuilder struct {
+	keys   *sortkey.Maker
+	text   []byte
+	record Record
+}
+
+// NewHeaderBuilder returns a HeaderBuilder.
+func NewHeaderBuilder() *HeaderBuilder { return &HeaderBuilder{keys: sortkey.NewMaker()} }
+
+// Build makes the record of a message with a header, whose lines end in LF or CRLF. It has no ENVELOPE, may be outsized, and is valid
+// until the next Build.
+func (b *HeaderBuilder) Build(base string, info Info, header []byte) *Record {
+	b.text = mime.AppendWire(b.text[:0], header)
+	end := len(b.text)
+	b.record = Record{Base: base, Info: info}
+	b.text, b.record.Sent = b.keys.Append(b.text, header)
+	b.record.Header, b.record.Key = b.text[:end:end], b.text[end:]
+	return &b.record
+}

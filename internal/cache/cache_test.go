@@ -38,6 +38,21 @@ func build(t testing.TB, base string, whole bool) *Record {
 	return r
 }
 
+// TestHeaderBuilder: the record of a header is that which Build makes, but for ENVELOPE.
+func TestHeaderBuilder(t *testing.T) {
+	t.Parallel()
+	want := build(t, "a", false)
+	text := fmt.Sprintf(mail, "a")
+	b := NewHeaderBuilder()
+	for range 2 {
+		got := b.Build("a", want.Info, []byte(text)[:mime.HeaderLen([]byte(text))]).Clone()
+		got.Envelope = want.Envelope
+		if !reflect.DeepEqual(got, want.Clone()) {
+			t.Errorf("%+v, not %+v", got, want)
+		}
+	}
+}
+
 // add appends records under names.
 func add(t testing.TB, dir string, names ...string) {
 	t.Helper()

@@ -19,7 +19,7 @@ type Info struct {
 type Record struct {
 	Base string
 	Info
-	Envelope  []byte // ENVELOPE, as in an answer
+	Envelope  []byte // ENVELOPE, as in an answer; empty if nobody has asked for it
 	Structure []byte // BODYSTRUCTURE; empty in a record that is not whole, as its message was read to the end of its header only
 	Places    []byte // of its parts in the file, for mime.ParsePlaces; empty likewise
 	Header    []byte // with CRLF and the blank line

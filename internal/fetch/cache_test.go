@@ -12,6 +12,7 @@ import (
 	"postrider/internal/cache"
 	"postrider/internal/crew"
 	"postrider/internal/imap"
+	"postrider/internal/mime"
 )
 
 // store is a folder of messages with honest sources.
@@ -117,6 +118,33 @@ func TestCacheIsUsed(t *testing.T) {
 	f.Cache.Refresh()
 	if text := ask(t, f, list[1], "BODY.PEEK[2.TEXT]"); !strings.Contains(text, "{5}\r\nthree") || f.kept[0].level != placed {
 		t.Errorf("%q, not by the places in the cache", text)
+	}
+}
+
+// TestCacheOfHeaders: what those who search or sort have left there has headers, but no ENVELOPE yet.
+func TestCacheOfHeaders(t *testing.T) {
+	t.Parallel()
+	dir, list := store(t, plain)
+	builder, path := cache.NewHeaderBuilder(), filepath.Join(dir, cache.FileName)
+	var b cache.Batch
+	base, _ := list[0].Name()
+	header := plain[:mime.HeaderLen([]byte(plain))]
+	b.Add(builder.Build(base, cache.Info{Size: int64(len(plain)), Wire: -1, Date: time.Unix(1_700_000_000, 5)}, []byte(header)))
+	if err := cache.Append(path, &b); err != nil {
+		t.Fatal(err)
+	}
+	f := &Fetcher{Cache: cache.Open(path)}
+	defer f.Cache.Close()
+	m := list[0].(*mail)
+	for _, c := range []struct {
+		items string
+		opens int
+	}{{"BODY.PEEK[HEADER]", 0}, {"ENVELOPE", 1}, {"ENVELOPE", 1}, {"(ENVELOPE BODY.PEEK[HEADER.FIELDS (Subject)])", 1}} {
+		f.Cache.Refresh()
+		want := all(t, new(Fetcher), []Source{&mail{path: m.path, wire: m.wire, date: m.date}}, c.items)
+		if got := all(t, f, list, c.items); got != want || m.opens != c.opens {
+			t.Errorf("%s, opened %d times: %q, not %q", c.items, m.opens, got, want)
+		}
 	}
 }
 

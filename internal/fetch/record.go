@@ -34,7 +34,7 @@ func (f *Fetcher) cached(s Source, n *need) *cache.Record {
 	}
 	base, size := s.Name()
 	r := f.Cache.Get(&f.window, base, size)
-	if r == nil || n.whole(size) && !r.Whole() {
+	if r == nil || n.whole(size) && !r.Whole() || n.envelope && len(r.Envelope) == 0 {
 		return nil
 	}
 	return r

@@ -1,8 +1,6 @@
 package imapd
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -22,9 +20,7 @@ type headers struct {
 	window  cache.Window // of records
 	keys    cache.Window // of sort keys
 	buf     []byte
-	text    bytes.Reader // of buf
-	builder *cache.Builder
-	maker   *sortkey.Maker
+	builder *cache.HeaderBuilder
 	batch   cache.Batch // what is to be written to the cache
 }
 
@@ -32,14 +28,14 @@ type headers struct {
 // message's file, and then for the cache. It is valid until the next call.
 func (h *headers) of(ctx context.Context, s *source) ([]byte, error) {
 	base, size := s.Name()
-	if r := s.box.Cache().Get(&h.window, base, size); r != nil {
-		return r.Header[:min(len(r.Header), mime.MaxHeaders)], nil
+	r := s.box.Cache().Get(&h.window, base, size)
+	if r == nil {
+		var err error
+		if r, err = h.learn(ctx, s); err != nil {
+			return nil, err
+		}
 	}
-	r, err := h.learn(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	return r.Header, nil
+	return r.Header[:min(len(r.Header), mime.MaxHeaders)], nil
 }
 
 // sent says when a message was sent.
@@ -87,16 +83,11 @@ func (h *headers) learn(ctx context.Context, s *source) (*cache.Record, error) {
 		return nil, fmt.Errorf("stat message: %w", err)
 	}
 	if h.builder == nil {
-		lines := bufio.NewReaderSize(nil, mime.BufferSize)
-		h.builder, h.maker = cache.NewBuilder(lines, mime.NewReader(lines)), sortkey.NewMaker()
+		h.builder = cache.NewHeaderBuilder()
 	}
-	h.text.Reset(header)
 	base, size := s.Name()
-	r, err := h.builder.Build(base, cache.Info{Size: st.Size(), Wire: -1, Date: st.ModTime()}, &h.text, false)
-	if err != nil || r == nil {
-		r = &cache.Record{Header: header}
-		r.Key, r.Sent = h.maker.Append(nil, header)
-	} else if size < 0 || size == st.Size() {
+	r := h.builder.Build(base, cache.Info{Size: st.Size(), Wire: -1, Date: st.ModTime()}, header)
+	if size < 0 || size == st.Size() {
 		h.remember(r, s.box)
 	}
 	return r, nil
@@ -117,12 +108,13 @@ func (h *headers) done(box *mailstore.Mailbox) {
 	}
 }
 
+// read reads the header that a file begins with, or as much of it as is kept.
 func (h *headers) read(file *os.File) ([]byte, error) {
 	if h.buf == nil {
 		h.buf = make([]byte, firstHeader)
 	}
 	for n := 0; ; {
-		k, err := file.ReadAt(h.buf[n:], int64(n))
+		k, err := file.Read(h.buf[n:])
 		n += k
 		if err != nil && err != io.EOF {
 			return nil, fmt.Errorf("read header: %w", err)
@@ -130,11 +122,11 @@ func (h *headers) read(file *os.File) ([]byte, error) {
 		if end := mime.HeaderLen(h.buf[:n]); end >= 0 {
 			return h.buf[:end], nil
 		}
-		if err == io.EOF || len(h.buf) == mime.MaxHeaders {
+		if err == io.EOF || n == mime.MaxHeaders {
 			return h.buf[:n], nil
 		}
-		larger := make([]byte, min(4*len(h.buf), mime.MaxHeaders))
-		copy(larger, h.buf)
-		h.buf = larger
+		if n == len(h.buf) {
+			h.buf = append(h.buf, make([]byte, min(3*n, mime.MaxHeaders-n))...)
+		}
 	}
 }

@@ -26,16 +26,16 @@ func TestReadHeader(t *testing.T) {
 		if err := os.WriteFile(path, []byte(c.message), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		file, err := os.Open(path)
-		if err != nil {
-			t.Fatal(err)
-		}
 		var h headers
 		for range 2 {
+			file, err := os.Open(path)
+			if err != nil {
+				t.Fatal(err)
+			}
 			if got, err := h.read(file); string(got) != c.want || err != nil {
 				t.Errorf("%d octets, not %d: %v", len(got), len(c.want), err)
 			}
+			file.Close()
 		}
-		file.Close()
 	}
 }

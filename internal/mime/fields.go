@@ -25,3 +25,18 @@ func AppendFields(b, header []byte, s *Section) []byte {
 	}
 	return append(b, "\r\n"...)
 }
+
+// AppendWire appends a text as a client gets it: every line ends in CRLF.
+func AppendWire(b, text []byte) []byte {
+	for {
+		end := bytes.IndexByte(text, '\n')
+		if end < 0 {
+			return append(b, text...)
+		}
+		if b = append(b, text[:end]...); end == 0 || text[end-1] != '\r' {
+			b = append(b, '\r')
+		}
+		b = append(b, '\n')
+		text = text[end+1:]
+	}
+}

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestAppendFields compares with a Reader, of headers that end in all ways.
+// TestAppendFields compares with a Reader, of headers that end in all ways, and so does AppendWire.
 func TestAppendFields(t *testing.T) {
 	t.Parallel()
 	samples := []string{"", "\n", "\r\n", "a: b", "a: b\r", "a: b\nc: d", " folded\na: b\n c\nA: d\n\nbody", "a\n\n", "a: b\n\rc: d\n\n", "\rx: y\n", "a: b\r\r\nc: d\r\n\r\n"}
@@ -21,6 +21,9 @@ func TestAppendFields(t *testing.T) {
 		header, err := textOf(opened(t, strings.NewReader(text), root, Section{Text: Header}))
 		if err != nil {
 			t.Fatal(err)
+		}
+		if got := AppendWire(nil, []byte(text)[:root.Header.End.Off]); !bytes.Equal(got, header) {
+			t.Errorf("%.60q: %q, want %q", text, got, header)
 		}
 		for _, s := range []Section{
 			{Text: HeaderFields, Fields: []string{"A"}}, {Text: HeaderFieldsNot, Fields: []string{"a"}},
