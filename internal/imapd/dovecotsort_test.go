@@ -21,7 +21,7 @@ import (
 //   - After "<a@b <c@d>" the identifier is that between the last "<" and ">"; Dovecot takes all for one.
 //   - An identifier with a comment inside is none; Dovecot takes some.
 //   - Domain literals are domains: "<a@[192.0.2.1]>" is an identifier, to Dovecot it is none.
-//   - A key has bounds: of 65 references the first, of a base subject what is beyond 512 octets does not count.
+//   - A key has bounds: of 65 references the second, of a base subject what is beyond 512 octets does not count.
 func TestDovecotSort(t *testing.T) {
 	t.Parallel()
 	keys := []string{"ARRIVAL", "CC", "DATE", "DISPLAYFROM", "DISPLAYTO", "FROM", "SIZE", "SUBJECT", "TO"}

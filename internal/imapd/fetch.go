@@ -134,10 +134,11 @@ func with(attr imap.FetchAttr, items []imap.FetchItem) []imap.FetchItem {
 
 // answer writes the response for each message, until the session is to end.
 func (f *fetching) answer(spans []span) {
-	if f.fetcher.UsesCache(f.items) {
+	if f.fetcher.UsesCache(f.items) || asks(f.items, imap.FetchThreadID) {
 		f.box.Cache().Refresh()
 	}
 	defer f.fetcher.Done()
+	defer f.headers.done(f.box.Mailbox)
 	step := max(1, f.fetcher.Lookahead(f.items))
 	for _, sp := range spans {
 		for ; sp.lo < sp.hi; sp.lo += step {

@@ -187,15 +187,3 @@ func TestSaveDateOfNames(t *testing.T) {
 		t.Error("identifiers do not differ")
 	}
 }
-
-func FuzzThreadRoot(f *testing.F) {
-	for _, s := range []string{"Message-ID: <a@b>\n\n", "References: <a@b> <c@d>\r\n\r\n", "In-Reply-To:\n <x>\n", "", "\n", ": <a>\n", "references:<" + strings.Repeat("x", 5000) + ">"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, message string) {
-		root := threadRoot([]byte(message))
-		if root != "" && (root[0] != '<' || root[len(root)-1] != '>' || !strings.Contains(message, root)) {
-			t.Errorf("%q", root)
-		}
-	})
-}

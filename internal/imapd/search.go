@@ -3,9 +3,7 @@ package imapd
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
-	"time"
 
 	"postrider/internal/imap"
 	"postrider/internal/mailstore"
@@ -166,13 +164,3 @@ func (s *session) matches(ctx context.Context, tag string, query *search.Query, 
 }
 
 func ofModSeqs(k *imap.Key) bool { return k.Op == imap.KeyModSeq }
-
-// progress tells a client that waits how much of total is done for it (RFC 9585), and finds out whether it is still there.
-func (s *session) progress(said *time.Time, tag string, done, total uint64) error {
-	if time.Since(*said) < s.stream.times.silence {
-		return nil
-	}
-	*said = time.Now()
-	s.w.Untagged(imap.OK, imap.CodeInProgress(tag, done, total), fmt.Sprintf("Searched %d%% of the mailbox", done*100/total))
-	return s.w.Flush()
-}

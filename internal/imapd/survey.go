@@ -2,9 +2,12 @@ package imapd
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"postrider/internal/imap"
 )
 
 // How many messages are taken at once of those that are looked at: enough for a cache to be read in large pieces, and so few that all
@@ -52,4 +55,14 @@ func (s *session) survey(ctx context.Context, tag string, n int, slow bool, begi
 		}
 	})
 	return failure
+}
+
+// progress tells a client that waits how much of total is done for it (RFC 9585), and finds out whether it is still there.
+func (s *session) progress(said *time.Time, tag string, done, total uint64) error {
+	if time.Since(*said) < s.stream.times.silence {
+		return nil
+	}
+	*said = time.Now()
+	s.w.Untagged(imap.OK, imap.CodeInProgress(tag, done, total), fmt.Sprintf("Searched %d%% of the mailbox", done*100/total))
+	return s.w.Flush()
 }

@@ -3,6 +3,7 @@ package sortkey
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 	"unicode/utf8"
 
 	"postrider/internal/casemap"
@@ -95,7 +96,10 @@ func (m *Maker) appendHashes(b []byte, start int) []byte {
 	if len(m.ids) == 0 {
 		m.ids = appendIDs(m.ids, m.fields[fieldInReplyTo], 1)
 	}
-	ids := m.ids[max(0, len(m.ids)-MaxReferences):]
+	ids := m.ids
+	if over := len(ids) - MaxReferences; over > 0 {
+		ids = slices.Delete(ids, 1, 1+over)
+	}
 	b[start+2] = byte(len(ids))
 	for _, id := range ids {
 		b = binary.LittleEndian.AppendUint64(b, id)

@@ -16,7 +16,7 @@ import (
 const (
 	MaxSubject    = 512 // octets
 	MaxAddress    = 128 // octets
-	MaxReferences = 64  // the last ones
+	MaxReferences = 64  // the first one and the last
 )
 
 // MaxSize is the most octets that a key has.
@@ -154,3 +154,12 @@ func (k Key) References() int {
 
 // Reference is the hash of the identifier of one of them; the last one is what the message answers.
 func (k Key) Reference(i int) uint64 { return k.uint64(k.hashesEnd() - 8*(k.References()-i)) }
+
+// Root is the hash of the identifier of the first message in the thread, as far as this one tells: of its first reference, or its
+// own. It is false if there is none.
+func (k Key) Root() (uint64, bool) {
+	if k.References() > 0 {
+		return k.Reference(0), true
+	}
+	return k.ID()
+}

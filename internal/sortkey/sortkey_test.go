@@ -1,6 +1,7 @@
 package sortkey
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -67,6 +68,31 @@ func TestParse(t *testing.T) {
 	}
 	if k := keyOf(long); k.References() != MaxReferences || len(k.Subject()) > MaxSubject || len(k.Subject()) < MaxSubject-3 {
 		t.Error(k.References(), len(k.Subject()))
+	}
+}
+
+// TestRoot: of many references the first one is kept, and the last.
+func TestRoot(t *testing.T) {
+	t.Parallel()
+	root := keyOf("Message-ID: <0@x>\n").must(t)
+	many := "References:"
+	for i := range 3 * MaxReferences {
+		many += fmt.Sprintf("\n <%d@x>", i)
+	}
+	for _, header := range []string{"Message-ID: <0@x>\n", "Message-ID: <1@x>\nIn-Reply-To: you <0@x>\n", "References: <0@x> <1@x>\nIn-Reply-To: <1@x>\n", many + "\n"} {
+		if got, ok := keyOf(header).Root(); got != root || !ok {
+			t.Errorf("%.60q: %d, %v", header, got, ok)
+		}
+	}
+	k := keyOf(many + "\n")
+	last := keyOf(fmt.Sprintf("Message-ID: <%d@x>\n", 3*MaxReferences-1)).must(t)
+	if n := k.References(); n != MaxReferences || k.Reference(n-1) != last {
+		t.Errorf("%d references", n)
+	}
+	for _, none := range []Key{"", keyOf("Subject: x\n"), keyOf("References: x\nMessage-ID: <x>\n")} {
+		if _, ok := none.Root(); ok {
+			t.Errorf("%q", none)
+		}
 	}
 }
 
