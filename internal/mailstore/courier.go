@@ -212,9 +212,8 @@ func (s *Store) takeSubscriptions() {
 	if err != nil {
 		return
 	}
-	if !missing() {
-		lock.release()
-		return
+	defer lock.release()
+	if missing() {
+		lock.write(path, formatSubscriptions(names))
 	}
-	lock.finish(path, formatSubscriptions(names))
 }

@@ -171,9 +171,8 @@ func (l *dotlock) replace(tmp, target, point string, write func(*os.File) error)
 	return openID(f)
 }
 
-// finish gives target other contents and ends the lock.
-func (l *dotlock) finish(target, contents string) (fileID, error) {
-	defer l.release()
+// write gives target other contents.
+func (l *dotlock) write(target, contents string) (fileID, error) {
 	return l.replace(target+".tmp", target, "mailstore.file-written", func(f *os.File) error {
 		_, err := f.WriteString(contents)
 		return err

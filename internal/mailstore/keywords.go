@@ -175,7 +175,8 @@ func (f *folder) writeKeywords(ctx context.Context, names KeywordNames) error {
 	lock, err := takeDotlock(ctx, f.path(keywordsFile+".lock"), f.store.opts.LockTimeout)
 	var id fileID
 	if err == nil {
-		id, err = lock.finish(f.path(keywordsFile), names.String())
+		defer lock.release()
+		id, err = lock.write(f.path(keywordsFile), names.String())
 	}
 	if err != nil {
 		return fmt.Errorf("write keywords: %w", diskError(err))

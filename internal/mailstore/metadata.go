@@ -146,15 +146,14 @@ func (s *Store) setMetadata(ctx context.Context, path string, changes []Metadata
 	if err != nil {
 		return err
 	}
+	defer lock.release()
 	entries, err := readMetadata(path)
 	if err == nil {
 		err = applyMetadata(entries, changes)
 	}
-	if err != nil {
-		lock.release()
-		return err
+	if err == nil {
+		_, err = lock.write(path, formatMetadata(entries))
 	}
-	_, err = lock.finish(path, formatMetadata(entries))
 	return err
 }
 

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"postrider/internal/fault"
 	"postrider/internal/mutf7"
 )
 
@@ -19,6 +20,8 @@ const (
 	subscriptionsVersion = "V\t2"
 	maxSubscriptions     = 16 << 20 // octets
 )
+
+var errTooManySubscriptions = errors.New("there are too many")
 
 // tabEscapes are Dovecot's, of a part of a name in version 2.
 var (
@@ -67,17 +70,21 @@ func formatSubscriptions(names []string) string {
 	var b strings.Builder
 	b.WriteString(subscriptionsVersion + "\n\n")
 	for _, name := range names {
-		if name = mutf7.Encode(name); strings.ContainsAny(name, ".\x00\x01\t\r\n") {
-			parts := strings.Split(name, Separator)
-			for i, p := range parts {
-				parts[i] = tabEscapes.Replace(p)
-			}
-			name = strings.Join(parts, "\t")
-		}
-		b.WriteString(name)
-		b.WriteByte('\n')
+		b.WriteString(subscriptionLine(name))
 	}
 	return b.String()
+}
+
+// subscriptionLine is a name in version 2.
+func subscriptionLine(name string) string {
+	if name = mutf7.Encode(name); strings.ContainsAny(name, ".\x00\x01\t\r\n") {
+		parts := strings.Split(name, Separator)
+		for i, p := range parts {
+			parts[i] = tabEscapes.Replace(p)
+		}
+		name = strings.Join(parts, "\t")
+	}
+	return name + "\n"
 }
 
 // Subscriptions returns the names that the user subscribed to, in their order; the folders need not exist.
@@ -118,11 +125,11 @@ func (s *Store) SubscribeFirst(ctx context.Context, names []string) error {
 	if err != nil {
 		return fmt.Errorf("lock subscriptions: %w", diskError(err))
 	}
+	defer lock.release()
 	if never, err := s.NeverSubscribed(); err != nil || !never {
-		lock.release()
 		return err
 	}
-	if _, err := lock.finish(path, formatSubscriptions(names)); err != nil {
+	if _, err := lock.write(path, formatSubscriptions(names)); err != nil {
 		return fmt.Errorf("write subscriptions: %w", diskError(err))
 	}
 	return nil
@@ -142,24 +149,57 @@ func (s *Store) Subscribe(ctx context.Context, name string, on bool) error {
 	if err != nil {
 		return fmt.Errorf("lock subscriptions: %w", diskError(err))
 	}
+	defer lock.release()
 	names, err := s.Subscriptions()
 	i := slices.Index(names, name)
 	if err != nil || on == (i >= 0) {
-		lock.release()
 		return err
 	}
+	done := false
 	if on {
 		names = append(names, name)
+		done, err = appendSubscription(path, name)
 	} else {
 		names = slices.Delete(names, i, i+1)
 	}
-	contents := formatSubscriptions(names)
-	if len(contents) > maxSubscriptions {
-		lock.release()
-		return errors.New("write subscriptions: there are too many")
+	if err == nil && !done {
+		if contents := formatSubscriptions(names); len(contents) > maxSubscriptions {
+			err = errTooManySubscriptions
+		} else {
+			_, err = lock.write(path, contents)
+		}
 	}
-	if _, err := lock.finish(path, contents); err != nil {
+	if err != nil {
 		return fmt.Errorf("write subscriptions: %w", diskError(err))
 	}
 	return nil
+}
+
+// appendSubscription adds a line to the file, under its lock, durably. ok is false if there is none of version 2, or its end is torn: nobody
+// was told of what a power cut leaves of a line.
+func appendSubscription(path, name string) (ok bool, err error) {
+	f, info, err := openRegular(path, os.O_RDWR)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	var head [len(subscriptionsVersion + "\n")]byte
+	if _, err := f.ReadAt(head[:], 0); err != nil || string(head[:]) != subscriptionsVersion+"\n" || !endsLine(f, info.Size()) {
+		return false, nil
+	}
+	line := subscriptionLine(name)
+	if info.Size()+int64(len(line)) > maxSubscriptions {
+		return false, errTooManySubscriptions
+	}
+	if _, err = f.WriteAt([]byte(line), info.Size()); err == nil {
+		fault.Point("mailstore.subscribed")
+		err = fdatasync(f)
+	}
+	if err != nil {
+		f.Truncate(info.Size()) // what stays of it was not answered
+	}
+	return true, err
 }

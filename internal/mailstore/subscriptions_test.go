@@ -2,6 +2,8 @@ package mailstore
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 )
@@ -76,5 +78,38 @@ func TestKeywordsOfView(t *testing.T) {
 	}
 	if syncBox(t, b); *b.Keywords() == before {
 		t.Error("the names did not change")
+	}
+}
+
+// TestSubscribeAppends: a name is a line more, unless the file is one to which none can be added.
+func TestSubscribeAppends(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ name, before, after string }{
+		{"none", "", "V\t2\n\nA\tB\n"},
+		{"version 2", "V\t2\n\nSent\n", "V\t2\n\nSent\nA\tB\n"},
+		{"no names", "V\t2\n\n", "V\t2\n\nA\tB\n"},
+		{"kept as it is", "V\t2\n\n\nx\x01q\nSent\nSent\n", "V\t2\n\n\nx\x01q\nSent\nSent\nA\tB\n"},
+		{"there already", "V\t2\n\nA\tB\n", "V\t2\n\nA\tB\n"},
+		{"version 1", "Sent\n", "V\t2\n\nSent\nA\tB\n"},
+		{"torn", "V\t2\n\nSent\nDra", "V\t2\n\nSent\nA\tB\n"},
+		{"torn before a name", "V\t2", "V\t2\n\nA\tB\n"},
+		{"never written", "V\t2\n\nSent\n\x00\x00\x00", "V\t2\n\nSent\nA\tB\n"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newStore(t, Options{})
+			path := filepath.Join(s.root, subscriptionsFile)
+			if tt.before != "" {
+				write(t, path, tt.before)
+			}
+			if err := s.Subscribe(t.Context(), "A.B", true); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := os.ReadFile(path); err != nil || string(got) != tt.after {
+				t.Errorf("%q, %v; want %q", got, err, tt.after)
+			}
+			if left, err := filepath.Glob(path + ".*"); err != nil || len(left) > 0 {
+				t.Error(left, err)
+			}
+		})
 	}
 }

@@ -28,7 +28,8 @@ var storePoints = []struct {
 }{
 	{"mailstore.append-written", 40}, {"mailstore.append-renamed", 70}, {"mailstore.uidlist-append", 70}, {"mailstore.uidlist-written", 30},
 	{"mailstore.moved", 10}, {"mailstore.folder-made", 30}, {"mailstore.validity-taken", 30}, {"mailstore.child-renamed", 30}, {"mailstore.trashed", 10},
-	{"mailstore.index-appended", 70}, {"mailstore.index-written", 70}, {"mailstore.index-rewritten", 10}, {"mailstore.lock-made", 70}, {"mailstore.file-written", 20}, {atAnyTime, 1},
+	{"mailstore.index-appended", 70}, {"mailstore.index-written", 70}, {"mailstore.index-rewritten", 10}, {"mailstore.lock-made", 70}, {"mailstore.file-written", 20},
+	{"mailstore.subscribed", 5}, {atAnyTime, 1},
 }
 
 // atAnyTime is no step: the child is killed somewhere in its work.
@@ -65,10 +66,10 @@ func TestKillStore(t *testing.T) {
 	}
 }
 
-// tear leaves in each uidlist what a power cut may: the next who changes it writes it anew.
+// tear leaves in each uidlist, and in the subscriptions, what a power cut may: the next who changes it writes it anew.
 func tear(t *testing.T, root, rest string) {
 	lists, _ := filepath.Glob(root + "/.*/dovecot-uidlist")
-	for _, path := range append(lists, root+"/dovecot-uidlist") {
+	for _, path := range append(lists, root+"/dovecot-uidlist", root+"/subscriptions") {
 		f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
 		if os.IsNotExist(err) {
 			continue
