@@ -3,13 +3,15 @@ package mailstore
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 )
 
 // assign gives UIDs to the files that have none, in the order of their arrival, and writes them down first.
 func (f *folder) assign(lock *folderLock, d *difference) error {
-	slices.SortFunc(d.loose, byArrival)
+	sortByArrival(d.loose)
 	_, err := f.record(lock, d.loose, func() []record {
 		var old []*Message
 		if f.state != nil {
@@ -70,7 +72,12 @@ func (f *folder) record(lock *folderLock, bases []string, kept func() []record) 
 	list := *f.list
 	list.uidlist = f.list.with(records)
 	lines := append(kept(), records...)
-	if err := list.rewrite(f.dir, lines, lock.dot); err != nil {
+	err := list.rewrite(f.dir, lines, lock.dot)
+	if err == nil {
+		f.store.modSeqs.reserve(f.nextModSeq(0)) // it shares the journal's commit
+		err = syncDir(f.dir)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("write uidlist: %w: %w", ErrUnwritable, diskError(err))
 	}
 	f.list, f.fresh, f.newKeys = &list, append(f.fresh, records...), nil
@@ -89,8 +96,34 @@ func (l *uidlist) with(more []record) *uidlist {
 	return &c
 }
 
-// byArrival orders names as they were made: they begin with seconds, and numbers that grow follow: M and the microseconds, which some
-// write without zeros in front, Q or an underscore and a count. So runs of digits are compared as numbers.
+// sortByArrival orders names as they were made: they begin with seconds. What they begin with is taken out of each once, because comparing
+// that settles nearly all.
+func sortByArrival(bases []string) {
+	type name struct {
+		seconds uint64
+		base    string
+	}
+	names := make([]name, len(bases))
+	for i, base := range bases {
+		seconds, err := strconv.ParseUint(base[:digits(base)], 10, 64)
+		if err != nil {
+			seconds = math.MaxUint64
+		}
+		names[i] = name{seconds, base}
+	}
+	slices.SortFunc(names, func(a, b name) int {
+		if a.seconds != b.seconds {
+			return cmp.Compare(a.seconds, b.seconds)
+		}
+		return byArrival(a.base, b.base)
+	})
+	for i := range names {
+		bases[i] = names[i].base
+	}
+}
+
+// byArrival orders names of one second: numbers that grow follow, M and the microseconds, which some write without zeros in front, Q or
+// an underscore and a count. So runs of digits are compared as numbers.
 func byArrival(a, b string) int {
 	x, y := a, b
 	for x != "" && y != "" {

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestByArrival(t *testing.T) {
+func TestSortByArrival(t *testing.T) {
 	t.Parallel()
 	for _, want := range [][]string{
 		{"999999999.M1P2.h", "1000000000.M1P1.h"},
@@ -15,10 +15,11 @@ func TestByArrival(t *testing.T) {
 		{"1795322951.", "1795322951.a", "1795322951.b"},
 		{"a", "a1", "a01x", "b"},
 		{"", "x"},
+		{"7", "18446744073709551616", "18446744073709551617.a", "x"},
 	} {
 		got := slices.Clone(want)
 		rand.Shuffle(len(got), func(i, j int) { got[i], got[j] = got[j], got[i] })
-		slices.SortFunc(got, byArrival)
+		sortByArrival(got)
 		if !slices.Equal(got, want) {
 			t.Errorf("got %q, want %q", got, want)
 		}

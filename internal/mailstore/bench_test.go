@@ -42,6 +42,14 @@ func BenchmarkFolder(b *testing.B) {
 		run := func(name string, do func(b *testing.B)) {
 			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) { b.ReportAllocs(); do(b) })
 		}
+		run("open-first", func(b *testing.B) {
+			for b.Loop() {
+				for _, name := range []string{indexFile, uidlistFile, modSeqFile} {
+					os.Remove(s.root + "/" + name)
+				}
+				benchOpen(b, newStoreAt(s.root, s.opts), n)
+			}
+		})
 		run("open-cold", func(b *testing.B) {
 			for b.Loop() {
 				os.Remove(s.root + "/" + indexFile)

@@ -79,7 +79,7 @@ func (f *folder) fromCourier() (taken bool, err error) {
 		}
 	}
 	if !written {
-		return true, nil
+		return false, nil // the keys are for the UIDs to come
 	}
 	if err := f.takeCourierKeywords(); err != nil {
 		return true, fmt.Errorf("take over %s: %w: %w", courierKeywordsDir, ErrUnwritable, diskError(err))

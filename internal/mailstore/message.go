@@ -134,7 +134,10 @@ func (m *Message) Key(key byte) (value string, ok bool) {
 
 // sizes returns what name and uidlist say of the sizes; -1 = nothing.
 func (m *Message) sizes() (size, wire int64) {
-	size, wire = nameSize(m.Base(), ",S="), nameSize(m.Base(), ",W=")
+	size, wire = nameSizes(m.Base())
+	if m.keys == "" {
+		return size, wire
+	}
 	if v, ok := m.Key('S'); ok && size < 0 {
 		size = parseSize(v)
 	}
@@ -142,6 +145,15 @@ func (m *Message) sizes() (size, wire int64) {
 		wire = parseSize(v)
 	}
 	return size, wire
+}
+
+// nameSizes returns what a base name says of the sizes; -1 = nothing.
+func nameSizes(base string) (size, wire int64) {
+	i := strings.IndexByte(base, ',')
+	if i < 0 {
+		return -1, -1
+	}
+	return nameSize(base[i:], ",S="), nameSize(base[i:], ",W=")
 }
 
 func nameSize(base, key string) int64 {

@@ -25,9 +25,11 @@ func (f *folder) refresh(ctx context.Context, move bool) (moved []uint32, err er
 		f.agree()
 		return nil, nil
 	}
-	if d := f.compare(); f.settled(&d) && !f.toMove(move) {
-		f.publish(d)
-		return nil, nil
+	if f.list != nil && !f.toMove(move) {
+		if d := f.compare(); f.settled(&d) {
+			f.publish(d)
+			return nil, nil
+		}
 	}
 	lock, err := f.lock(ctx)
 	if err != nil {
@@ -134,7 +136,7 @@ func (f *folder) forgetState() {
 
 // settled says that the uidlist and the directories agree.
 func (f *folder) settled(d *difference) bool {
-	return f.list != nil && f.list.version == 3 && !f.twice(d) && len(d.loose) == 0 && d.missing == 0 && !d.relist
+	return f.list.version == 3 && !f.twice(d) && len(d.loose) == 0 && d.missing == 0 && !d.relist
 }
 
 // twice says that two files have one base name.
@@ -167,7 +169,7 @@ func (f *folder) settle(lock *folderLock, move bool) (moved []uint32, err error)
 		d = f.compare()
 	}
 	var bases map[string]bool
-	if move {
+	if move && len(f.new.names) > 0 {
 		bases, err = f.moveNew(lock)
 		d = f.compare()
 	}
@@ -241,6 +243,9 @@ func (f *folder) newList(lock *folderLock) error {
 	f.forgetState()
 	f.list = &uidfile{uidlist: newUidlist(validity)}
 	f.list.damaged = true // not written yet
+	if f.new.whole && f.cur.whole {
+		return nil
+	}
 	return f.scan(true, true)
 }
 

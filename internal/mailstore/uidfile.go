@@ -102,14 +102,11 @@ func (u *uidfile) appendable() bool {
 	return u.version == 3 && !u.damaged && u.offset == u.id.Size && u.id.Ino != 0
 }
 
-// rewrite replaces the file under its lock by one with these lines.
+// rewrite replaces the file under its lock by one with these lines. It is durable when the directory has been synced.
 func (u *uidfile) rewrite(dir string, lines []record, lock *dotlock) error {
 	id, err := lock.replace(dir+"/"+uidlistTmp, dir+"/"+uidlistFile, "mailstore.uidlist-written", func(f *os.File) error {
 		return u.write(bufio.NewWriterSize(f, maxLine), lines)
 	})
-	if err == nil {
-		err = syncDir(dir)
-	}
 	if err != nil {
 		return err
 	}
