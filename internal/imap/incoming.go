@@ -291,10 +291,8 @@ func (r *Reader) readRaw(b []byte) (int, error) {
 		r.mark = r.r
 		return n, nil
 	}
-	if !r.quiet {
-		if err := r.out.Flush(); err != nil {
-			return 0, err
-		}
+	if err := r.out.Flush(); err != nil {
+		return 0, err
 	}
 	n, err := r.src.Read(b)
 	if n > 0 {

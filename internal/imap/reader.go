@@ -55,7 +55,6 @@ type Reader struct {
 	name    string // its name, once that is known
 	inside  bool   // something of a command was read
 	ended   bool   // the command was read to its end
-	quiet   bool   // another goroutine uses out
 	pending *Incoming
 }
 
@@ -88,13 +87,6 @@ func (r *Reader) Wait() error {
 	return r.fill()
 }
 
-// Await is Wait for a session that writes while it waits: it leaves the Output alone.
-func (r *Reader) Await() error {
-	r.quiet = true
-	defer func() { r.quiet = false }()
-	return r.Wait()
-}
-
 // Next reads a command. A *CommandError is to be answered, after which Next may be called again; any other error (io.EOF
 // between commands) ends the connection. What the last command left of its messages is refused or skipped.
 func (r *Reader) Next() (*Request, error) {
@@ -110,11 +102,8 @@ func (r *Reader) Next() (*Request, error) {
 	return req, nil
 }
 
-// ReadDone reads the line that ends IDLE (RFC 2177), and nothing behind it. It does not use the Output, which another
-// goroutine may write to meanwhile. A *CommandError says that it was another line.
+// ReadDone reads the line that ends IDLE (RFC 2177), and nothing behind it. A *CommandError says that it was another line.
 func (r *Reader) ReadDone() error {
-	r.quiet = true
-	defer func() { r.quiet = false }()
 	line, err := r.readLine(64)
 	if err != nil {
 		return err
@@ -191,10 +180,8 @@ func (r *Reader) resync(err error) error {
 
 // fill reads once more into an empty buffer, and keeps the end of the line in sight.
 func (r *Reader) fill() error {
-	if !r.quiet {
-		if err := r.out.Flush(); err != nil {
-			return err
-		}
+	if err := r.out.Flush(); err != nil {
+		return err
 	}
 	keep := min(r.r-r.mark, lookBack)
 	copy(r.buf, r.buf[r.r-keep:r.r])

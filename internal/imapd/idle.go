@@ -5,17 +5,15 @@ import (
 	"errors"
 	"time"
 
-	"postrider/internal/fault"
 	"postrider/internal/imap"
 	"postrider/internal/mailstore"
 )
 
-// idle is IDLE (RFC 2177): until DONE comes, changes are told as they happen. Reading the one line goes on in a goroutine of
-// its own; what the client sent behind it stays for the next command. What has changed until now is told first: Thunderbird
-// loses what comes right behind "+ idling".
+// idle is IDLE (RFC 2177): until DONE comes, changes are told as they happen; what the client sent behind it stays for the next
+// command. What has changed until now is told first: Thunderbird loses what comes right behind "+ idling".
 func (s *session) idle(ctx context.Context) reply {
 	if s.box != nil {
-		s.box.Hints() // from here on none is missed
+		s.box.Watch(s.stream.wake) // from here on nothing is missed
 		if !s.sync(ctx, mailstore.All, false) {
 			return reply{}
 		}
@@ -26,67 +24,29 @@ func (s *session) idle(ctx context.Context) reply {
 	return s.idled(ctx, s.meanwhile(ctx, s.r.ReadDone, true))
 }
 
-// meanwhile tells changes until read, which goes on beside it, returns; idle says that the client waits for nothing else.
+// meanwhile reads with read, and tells changes until that returns; idle says that the client waits for nothing else.
 func (s *session) meanwhile(ctx context.Context, read func() error, idle bool) error {
-	looking, cancel := context.WithCancel(ctx)
-	defer cancel()
-	done := make(chan error, 1)
-	s.stream.idling = true
-	go func() {
-		err := fault.Guard(read)
-		cancel() // a Sync that waits for a lock
-		done <- err
-	}()
-	err, ended := s.watch(looking, done, idle)
-	if !ended {
-		s.stream.interrupt()
-		err = <-done
-	}
-	s.stream.idling = false
-	if f := (*fault.Error)(nil); errors.As(err, &f) {
-		panic(f) // where it ends this session only
-	}
-	return err
+	s.stream.vigil = &vigil{alarm: time.Now().Add(s.stream.times.alive), tell: func() bool { return s.tellNews(ctx, idle) }}
+	defer func() { s.stream.vigil = nil }()
+	return read()
 }
 
-// watch tells changes until done says that something was read, or could not be, or until the session is to end.
-func (s *session) watch(ctx context.Context, done <-chan error, idle bool) (err error, ended bool) {
-	var hints <-chan struct{}
-	var poll <-chan time.Time
-	if s.hearsOfSelected() {
-		if h := s.box.Hints(); h != nil {
-			hints = h.C
-		} else {
-			ticker := time.NewTicker(s.stream.times.poll)
-			defer ticker.Stop()
-			poll = ticker.C
-		}
+// tellNews tells what hints are of, and now and then that the session is alive. It is false when the session is to end.
+func (s *session) tellNews(ctx context.Context, idle bool) bool {
+	if s.hearsOfSelected() && s.box.Hinted() && !s.look(ctx, idle) || !s.lookElsewhere(ctx) {
+		return false
 	}
-	alive := time.NewTicker(s.stream.times.alive)
-	defer alive.Stop()
-	for {
-		fine := true
-		select {
-		case err := <-done:
-			return err, true
-		case <-hints:
-			fine = s.look(ctx, idle)
-		case <-poll:
-			fine = s.look(ctx, idle)
-		case <-s.notified():
-			fine = s.lookElsewhere(ctx)
-		case <-alive.C:
-			if !idle {
-				continue
-			}
-			s.fetcher.Forget() // who idles for so long has done with that message
-			s.w.Untagged(imap.OK, "", "Still here")
-			fine = s.w.Flush() == nil
-		}
-		if !fine {
-			return nil, false
-		}
+	v := s.stream.vigil
+	if time.Now().Before(v.alarm) {
+		return true
 	}
+	v.alarm = time.Now().Add(s.stream.times.alive)
+	if !idle {
+		return true
+	}
+	s.fetcher.Forget() // who idles for so long has done with that message
+	s.w.Untagged(imap.OK, "", "Still here")
+	return s.w.Flush() == nil
 }
 
 func (s *session) look(ctx context.Context, idle bool) bool {

@@ -63,7 +63,7 @@ func (n *notification) observes() bool {
 // observe begins to watch; with status set the client hears how the folders are. An answer without a status is that it went well.
 func (s *session) observe(ctx context.Context, status bool) reply {
 	n := s.notify
-	if n.observer = s.o.Store.Observe(); n.observer == nil {
+	if n.observer = s.o.Store.Observe(s.stream.wake); n.observer == nil {
 		return s.notifyOverflow()
 	}
 	n.folders = make(map[string]*observation)
@@ -183,10 +183,10 @@ func (s *session) notifyLeft() {
 
 // lookElsewhere tells what has happened in the folders that are not selected. It is false when the session is to end.
 func (s *session) lookElsewhere(ctx context.Context) bool {
-	n := s.notify
-	if n == nil || n.observer == nil {
+	if !s.hearsOfOthers() {
 		return true
 	}
+	n := s.notify
 	if n.observer.ListChanged() {
 		if rest := listAgain - time.Since(n.listed); rest > 0 {
 			n.observer.ListLater(rest)
@@ -205,13 +205,8 @@ func (s *session) lookElsewhere(ctx context.Context) bool {
 	return s.w.Flush() == nil
 }
 
-// notified is where hints of other folders come from; nil = from nowhere.
-func (s *session) notified() <-chan struct{} {
-	if s.notify == nil || s.notify.observer == nil {
-		return nil
-	}
-	return s.notify.observer.C
-}
+// hearsOfOthers says whether the client is to hear of folders that are not selected.
+func (s *session) hearsOfOthers() bool { return s.notify != nil && s.notify.observer != nil }
 
 // hearsOfSelected says whether the client is to hear of the selected mailbox when nothing is asked.
 func (s *session) hearsOfSelected() bool {
@@ -241,11 +236,11 @@ func (s *session) tellNew(ctx context.Context, exists, count int) {
 
 // await waits for the next command of a client that is to hear of events meanwhile. Input that is there already comes first.
 func (s *session) await(ctx context.Context) error {
-	if s.notify == nil || s.r.Buffered() > 0 || s.notified() == nil && !s.hearsOfSelected() {
+	if s.notify == nil || s.r.Buffered() > 0 || !s.hearsOfOthers() && !s.hearsOfSelected() {
 		return nil
 	}
 	if s.hearsOfSelected() && !s.box.hinted {
-		s.box.Hints() // from here on none is missed
+		s.box.Watch(s.stream.wake) // from here on nothing is missed
 		s.box.hinted = true
 		if !s.look(ctx, false) {
 			return errNotTold
@@ -254,7 +249,7 @@ func (s *session) await(ctx context.Context) error {
 	if err := s.w.Flush(); err != nil {
 		return err
 	}
-	return s.meanwhile(ctx, s.r.Await, false)
+	return s.meanwhile(ctx, s.r.Wait, false)
 }
 
 // errNotTold is that the client could not be told of changes; why stands elsewhere.

@@ -158,7 +158,7 @@ func (s *session) lookAtLists() bool {
 func (s *session) ownListing(ctx context.Context, req *imap.Request) (after func()) {
 	switch req.Command.(type) {
 	case *imap.Create, *imap.Delete, *imap.Rename, *imap.Subscribe, *imap.Unsubscribe:
-		if s.notified() != nil && s.lookAtLists() {
+		if s.hearsOfOthers() && s.lookAtLists() {
 			return func() { s.knowLists(ctx) }
 		}
 	}

@@ -17,7 +17,6 @@ type times struct {
 	patience time.Duration // in a write, before input is read ahead
 	grace    time.Duration // for output, once the session is to end
 	alive    time.Duration // between signs of life while idling
-	poll     time.Duration // between looks at a folder that gives no hints
 	silence  time.Duration // of a search
 	fresh    time.Duration // how long a client that sends ahead gets no updates
 }
@@ -26,8 +25,7 @@ var defaultTimes = times{
 	write:    5 * time.Minute,
 	patience: 100 * time.Millisecond,
 	grace:    5 * time.Second,
-	alive:    2 * time.Minute, // as Dovecot: routers forget a connection sooner than RFC 2177's 29 minutes
-	poll:     5 * time.Second,
+	alive:    2 * time.Minute,  // as Dovecot: routers forget a connection sooner than RFC 2177's 29 minutes
 	silence:  10 * time.Second, // as Dovecot
 	fresh:    time.Second,
 }
@@ -44,38 +42,107 @@ var (
 
 // stream is the connection, below compression: each read and write with its time, octets counted. A write that has to wait
 // reads ahead meanwhile, so that a client which writes without reading and a session which writes without reading do not
-// wait for each other.
+// wait for each other. A read that has to wait may tell the client something meanwhile: then it has a vigil.
 type stream struct {
 	conn    net.Conn
 	times   times
 	in, out int64
-	idling  bool // another goroutine reads: none is to read ahead
+	vigil   *vigil // nil = a read waits for input alone
 
 	ahead    []byte
 	aheadErr error
 
-	mu    sync.Mutex
-	until time.Time // guarded: when output ends, of a session that is to end; zero otherwise
+	mu      sync.Mutex
+	until   time.Time // guarded: when output ends, of a session that is to end; zero otherwise
+	woken   bool      // guarded: there may be news
+	waiting bool      // guarded: a read waits for input and for news
+}
+
+// vigil is what a read does when it is woken.
+type vigil struct {
+	alarm time.Time   // when it is woken, if there is no news before
+	tell  func() bool // ends the read with false; may write
 }
 
 // Read is used by one goroutine at a time.
 func (s *stream) Read(b []byte) (int, error) {
-	if len(s.ahead) > 0 {
-		n := copy(b, s.ahead)
-		if s.ahead = s.ahead[n:]; len(s.ahead) == 0 {
-			s.ahead = nil
+	limit := time.Now().Add(s.times.idle)
+	for {
+		if len(s.ahead) > 0 {
+			n := copy(b, s.ahead)
+			if s.ahead = s.ahead[n:]; len(s.ahead) == 0 {
+				s.ahead = nil
+			}
+			return n, nil
 		}
-		return n, nil
+		if s.aheadErr != nil {
+			return 0, s.aheadErr
+		}
+		n, err := s.receive(b, limit)
+		if s.vigil == nil || !errors.Is(err, os.ErrDeadlineExceeded) || !time.Now().Before(limit) {
+			return n, err
+		}
+		if !s.tellNews() {
+			return 0, errNotTold
+		}
 	}
-	if s.aheadErr != nil {
-		return 0, s.aheadErr
+}
+
+// receive reads once from the client; a vigil may end that before the limit.
+func (s *stream) receive(b []byte, limit time.Time) (n int, err error) {
+	if s.vigil == nil {
+		err = s.armRead(limit)
+	} else {
+		err = s.armVigil(limit)
+		defer s.disarm()
 	}
-	if err := s.armRead(time.Now().Add(s.times.idle)); err != nil {
+	if err != nil {
 		return 0, err
 	}
-	n, err := s.conn.Read(b)
+	n, err = s.conn.Read(b)
 	s.in += int64(n)
 	return n, err
+}
+
+// armVigil is armRead for a read that wake may end.
+func (s *stream) armVigil(limit time.Time) error {
+	if s.vigil.alarm.Before(limit) {
+		limit = s.vigil.alarm
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case !s.until.IsZero():
+		return errInterrupted
+	case s.woken:
+		limit = longAgo
+	}
+	s.waiting = true
+	return s.conn.SetReadDeadline(limit)
+}
+
+func (s *stream) disarm() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.waiting = false
+}
+
+// wake says that there is news. It never waits; any goroutine may call it.
+func (s *stream) wake() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.woken = true
+	if s.waiting {
+		s.conn.SetReadDeadline(longAgo)
+	}
+}
+
+// tellNews tells what there was until now. It is false when the session is to end.
+func (s *stream) tellNews() bool {
+	s.mu.Lock()
+	s.woken = false
+	s.mu.Unlock()
+	return s.vigil.tell()
 }
 
 func (s *stream) armRead(deadline time.Time) error {
@@ -136,7 +203,7 @@ func (s *stream) Write(b []byte) (n int, err error) {
 
 // readAhead begins to read ahead; stop ends that, and waits until it has ended.
 func (s *stream) readAhead() (stop func()) {
-	if s.idling || s.aheadErr != nil || s.armRead(time.Time{}) != nil {
+	if s.aheadErr != nil || s.armRead(time.Time{}) != nil {
 		return func() {}
 	}
 	done := make(chan struct{})

@@ -16,7 +16,7 @@ type Mailbox struct {
 	told     uint64              // all changes up to this mod-sequence are in the view
 	view     []*Message          // ascending UIDs; the client's sequence numbers
 	recent   map[uint32]struct{} // \Recent in this session
-	hints    *Hints
+	hints    *hints
 }
 
 // Changes is what a Sync brought, in the order in which a client is told.
@@ -56,7 +56,7 @@ func (s *Store) Open(ctx context.Context, name string, readOnly bool) (*Mailbox,
 // Close gives the mailbox back.
 func (b *Mailbox) Close() {
 	if b.hints != nil {
-		b.hints.Close()
+		b.hints.close()
 		b.hints = nil
 	}
 	b.folder.save()

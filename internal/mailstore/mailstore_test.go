@@ -639,13 +639,25 @@ func TestHints(t *testing.T) {
 	defer w.Close()
 	s := newStore(t, Options{Watcher: w})
 	b := openBox(t, s, "INBOX")
-	h := b.Hints()
+	woken := make(chan struct{}, 1)
+	b.Watch(func() {
+		select {
+		case woken <- struct{}{}:
+		default:
+		}
+	})
 	syncBox(t, b)
+	if b.Hinted() {
+		t.Error("a hint of nothing")
+	}
 	write(t, s.root+"/new/1.a", "x\n")
 	select {
-	case <-h.C:
+	case <-woken:
 	case <-time.After(10 * time.Second):
 		t.Fatal("no hint")
+	}
+	if !b.Hinted() || b.Hinted() {
+		t.Error("not one hint")
 	}
 	if c := syncBox(t, b); c.New != 1 {
 		t.Errorf("%+v", c)
@@ -658,7 +670,8 @@ func TestHintsRemote(t *testing.T) {
 	w := NewWatcher()
 	defer w.Close()
 	b := openBox(t, newStore(t, Options{Watcher: w, Remote: true}), "INBOX")
-	if h := b.Hints(); h.watched || time.Until(h.due) > pollUnwatched {
+	b.Watch(func() {})
+	if h := b.hints; h.watched || time.Until(h.due) > pollUnwatched {
 		t.Errorf("looks again only in %v", time.Until(h.due))
 	}
 }

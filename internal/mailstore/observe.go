@@ -4,37 +4,34 @@ import "time"
 
 // Observer tells one session which folders may have changed. It is for one goroutine.
 type Observer struct {
-	// C has a value when Changed or ListChanged says something new. It is never closed.
-	C <-chan struct{}
-
 	store   *Store
-	c       chan struct{}
+	wake    func()
 	root    *observed
 	folders map[string]*observed
 }
 
 // observed is a directory, or two, of one folder.
 type observed struct {
-	hints *Hints
+	hints *hints
 	id    fileID
 }
 
-// Observe begins to watch the store's list of folders. In a store without a Watcher it returns nil.
-func (s *Store) Observe() *Observer {
+// Observe begins to watch the store's list of folders: wake is called, from another goroutine and without ever waiting, when
+// Changed or ListChanged says something new. In a store without a Watcher it returns nil.
+func (s *Store) Observe(wake func()) *Observer {
 	if s.opts.Watcher == nil {
 		return nil
 	}
-	o := &Observer{store: s, c: make(chan struct{}, 1), folders: make(map[string]*observed)}
-	o.C = o.c
-	o.root = &observed{hints: s.opts.Watcher.subscribeTo(o.c, !s.opts.Remote, s.root)}
+	o := &Observer{store: s, wake: wake, folders: make(map[string]*observed)}
+	o.root = &observed{hints: s.opts.Watcher.subscribe(wake, !s.opts.Remote, s.root)}
 	return o
 }
 
 // Close ends it.
 func (o *Observer) Close() {
-	o.root.hints.Close()
+	o.root.hints.close()
 	for _, f := range o.folders {
-		f.hints.Close()
+		f.hints.close()
 	}
 	o.folders = nil
 }
@@ -65,7 +62,7 @@ func (o *Observer) Watch(name string) error {
 		}
 		o.Forget(name)
 	}
-	h := o.store.opts.Watcher.subscribeTo(o.c, !o.store.opts.Remote, dir+"/new", dir+"/cur")
+	h := o.store.opts.Watcher.subscribe(o.wake, !o.store.opts.Remote, dir+"/new", dir+"/cur")
 	h.dirty.Store(true)
 	o.folders[name] = &observed{hints: h, id: id}
 	return nil
@@ -74,7 +71,7 @@ func (o *Observer) Watch(name string) error {
 // Forget ends the watch of a folder.
 func (o *Observer) Forget(name string) {
 	if f := o.folders[name]; f != nil {
-		f.hints.Close()
+		f.hints.close()
 		delete(o.folders, name)
 	}
 }

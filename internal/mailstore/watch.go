@@ -25,14 +25,12 @@ type Watcher struct {
 	wait   sync.WaitGroup
 
 	mu    sync.Mutex
-	hints map[string]map[*Hints]struct{} // by directory
+	hints map[string]map[*hints]struct{} // by directory
 }
 
-// Hints is one session's subscription.
-type Hints struct {
-	// C has a value when it is time for a Sync. It is never closed.
-	C       <-chan struct{}
-	c       chan struct{}
+// hints is one session's subscription.
+type hints struct {
+	wake    func()
 	watcher *Watcher
 	dirs    []string
 	watched bool
@@ -42,7 +40,7 @@ type Hints struct {
 
 // NewWatcher begins to watch. Where the kernel gives no notifications it polls.
 func NewWatcher() *Watcher {
-	w := &Watcher{done: make(chan struct{}), hints: make(map[string]map[*Hints]struct{})}
+	w := &Watcher{done: make(chan struct{}), hints: make(map[string]map[*hints]struct{})}
 	if n, err := fsnotify.NewWatcher(); err == nil {
 		w.notify = n
 	}
@@ -59,30 +57,25 @@ func (w *Watcher) Close() {
 	}
 }
 
-// Hints subscribes the session to changes of its folder, and returns nil in a store without a watcher. The caller Syncs
-// once afterwards: what changed before is not told.
-func (b *Mailbox) Hints() *Hints {
-	w := b.folder.store.opts.Watcher
-	if w == nil || b.hints != nil {
-		return b.hints
+// Watch has wake called, from another goroutine and without ever waiting, when Hinted says something new; once is enough, in a
+// store without a Watcher too. The caller Syncs once afterwards: what changed before is not told.
+func (b *Mailbox) Watch(wake func()) {
+	if w := b.folder.store.opts.Watcher; w != nil && b.hints == nil {
+		b.hints = w.subscribe(wake, !b.folder.store.opts.Remote, b.folder.path("new"), b.folder.path("cur"))
 	}
-	b.hints = w.subscribe(!b.folder.store.opts.Remote, b.folder.path("new"), b.folder.path("cur"))
-	return b.hints
 }
+
+// Hinted says whether it is time for a Sync: whether there was a hint since it was last asked.
+func (b *Mailbox) Hinted() bool { return b.hints != nil && b.hints.changed() }
 
 // subscribe watches dirs. trusted says that the kernel hears of all that changes there.
-func (w *Watcher) subscribe(trusted bool, dirs ...string) *Hints {
-	return w.subscribeTo(make(chan struct{}, 1), trusted, dirs...)
-}
-
-// subscribeTo is subscribe with a channel that several may share: changed then says which of them a hint was for.
-func (w *Watcher) subscribeTo(c chan struct{}, trusted bool, dirs ...string) *Hints {
-	h := &Hints{C: c, c: c, watcher: w, dirs: dirs, watched: trusted && w.notify != nil}
+func (w *Watcher) subscribe(wake func(), trusted bool, dirs ...string) *hints {
+	h := &hints{wake: wake, watcher: w, dirs: dirs, watched: trusted && w.notify != nil}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, dir := range dirs {
 		if w.hints[dir] == nil {
-			w.hints[dir] = make(map[*Hints]struct{})
+			w.hints[dir] = make(map[*hints]struct{})
 		}
 		w.hints[dir][h] = struct{}{}
 		if w.notify != nil && w.notify.Add(dir) != nil { // adding one twice is nothing
@@ -93,8 +86,8 @@ func (w *Watcher) subscribeTo(c chan struct{}, trusted bool, dirs ...string) *Hi
 	return h
 }
 
-// Close ends the subscription.
-func (h *Hints) Close() {
+// close ends the subscription.
+func (h *hints) close() {
 	w := h.watcher
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -110,22 +103,19 @@ func (h *Hints) Close() {
 }
 
 // changed says whether there was a hint since it was last asked.
-func (h *Hints) changed() bool { return h.dirty.Swap(false) }
+func (h *hints) changed() bool { return h.dirty.Swap(false) }
 
-func (h *Hints) poll() time.Duration {
+func (h *hints) poll() time.Duration {
 	if h.watched {
 		return pollWatched
 	}
 	return pollUnwatched
 }
 
-// send never waits: one hint stands for all that came before it is taken.
-func (h *Hints) send() {
+// send gives a hint. One stands for all that came before it is taken.
+func (h *hints) send() {
 	h.dirty.Store(true)
-	select {
-	case h.c <- struct{}{}:
-	default:
-	}
+	h.wake()
 }
 
 func (w *Watcher) run() {
@@ -153,9 +143,9 @@ func (w *Watcher) run() {
 				errs = nil
 				continue
 			}
-			w.remind(func(*Hints) bool { return true })
+			w.remind(func(*hints) bool { return true })
 		case now := <-tick.C:
-			w.remind(func(h *Hints) bool { return now.After(h.due) })
+			w.remind(func(h *hints) bool { return now.After(h.due) })
 		}
 	}
 }
@@ -173,7 +163,7 @@ func (w *Watcher) changed(path string) {
 	}
 }
 
-func (w *Watcher) remind(which func(*Hints) bool) {
+func (w *Watcher) remind(which func(*hints) bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := time.Now()
