@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 )
 
 // Limits bound what one command may be, in octets.
@@ -30,8 +31,14 @@ type Output interface {
 	Flush() error
 }
 
-// bufferSize is what a connection holds of its input; literals and long tokens have their own space while they are needed.
-const bufferSize = 4 << 10
+// What a connection holds of its input: while a command comes that is not short, and else, as most connections only wait. Literals
+// and long tokens have their own space while they are needed.
+const (
+	bufferSize = 4 << 10
+	restSize   = 256
+)
+
+var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 
 // lookBack is how much of a line stays in the buffer behind the place of reading, to see how it ended: the longest literal
 // header and a CRLF.
@@ -46,10 +53,12 @@ type Reader struct {
 	src io.Reader
 	out Output
 
-	buf  []byte
-	r, w int
-	mark int    // where in buf the line began, or went on after a literal
-	tok  []byte // the token being read
+	buf   []byte // small, or all of large
+	r, w  int
+	small [restSize]byte
+	large *[bufferSize]byte // nil as long as small will do
+	mark  int               // where in buf the line began, or went on after a literal
+	tok   []byte            // the token being read
 
 	tag     string // of the command being read
 	name    string // its name, once that is known
@@ -60,7 +69,9 @@ type Reader struct {
 
 // NewReader returns a Reader for a connection on which nobody has logged in.
 func NewReader(src io.Reader, out Output) *Reader {
-	return &Reader{State: NotAuthenticated, Limits: LimitsBeforeLogin, src: src, out: out, buf: make([]byte, bufferSize)}
+	r := &Reader{State: NotAuthenticated, Limits: LimitsBeforeLogin, src: src, out: out}
+	r.buf = r.small[:]
+	return r
 }
 
 // Buffered is the number of octets that the peer has sent ahead. After STARTTLS they were not protected and must be 0.
@@ -134,8 +145,8 @@ func (r *Reader) ReadSASL() ([]byte, error) {
 
 // readLine reads a line that is not a command; the line is valid until the next read.
 func (r *Reader) readLine(limit int) ([]byte, error) {
-	r.ended, r.inside = false, true
-	r.mark, r.tok = r.r, r.tok[:0]
+	r.rest()
+	r.ended, r.inside, r.tok = false, true, r.tok[:0]
 	p := parser{r: r, left: limit}
 	for c := p.peek(); p.err == nil && c != '\r' && c != '\n'; c = p.peek() {
 		r.tok = append(r.tok, c)
@@ -149,9 +160,20 @@ func (r *Reader) readLine(limit int) ([]byte, error) {
 }
 
 func (r *Reader) begin() {
-	r.mark, r.tag, r.name, r.inside, r.ended = r.r, "*", "", false, false
-	if cap(r.tok) > bufferSize {
+	r.rest()
+	r.tag, r.name, r.inside, r.ended = "*", "", false, false
+}
+
+// rest is the place between two lines: large space is given back if nothing is in it.
+func (r *Reader) rest() {
+	r.mark = r.r
+	if cap(r.tok) > restSize {
 		r.tok = nil
+	}
+	if r.large != nil && r.Buffered() == 0 {
+		buffers.Put(r.large)
+		r.large, r.buf = nil, r.small[:]
+		r.r, r.w, r.mark = 0, 0, 0
 	}
 }
 
@@ -184,7 +206,12 @@ func (r *Reader) fill() error {
 		return err
 	}
 	keep := min(r.r-r.mark, lookBack)
-	copy(r.buf, r.buf[r.r-keep:r.r])
+	end := r.buf[r.r-keep : r.r]
+	if r.w == len(r.buf) && r.large == nil { // more is likely to be there
+		r.large = buffers.Get().(*[bufferSize]byte)
+		r.buf = r.large[:]
+	}
+	copy(r.buf, end)
 	r.mark, r.r, r.w = 0, keep, keep
 	n, err := r.src.Read(r.buf[r.w:])
 	r.w += n

@@ -12,13 +12,14 @@ var ErrShort = errors.New("literal shorter than announced")
 
 const (
 	writeSize = 64 << 10 // what is written at once when there is much
-	keepSize  = 4 << 10  // what a connection holds of its output while there is nothing to say
+	keepSize  = 512      // what a connection holds of its output while there is nothing to say
+	extraSize = 4 << 10  // for what follows the end of a literal
 
 	maxIdleReads = 100 // reads in a row that bring nothing
 )
 
-// large is what is written at once, and room for what follows the end of a literal.
-type large [writeSize + keepSize]byte
+// large is what is written at once, and some room.
+type large [writeSize + extraSize]byte
 
 var larges = sync.Pool{New: func() any { return new(large) }}
 
