@@ -234,45 +234,50 @@ func TestHostile(t *testing.T) {
 	}
 }
 
-// TestIdleMemory says how much a session costs that waits for mail.
+// TestIdleMemory bounds what a session costs that waits, with the test's client, which is the larger part where that compresses.
 func TestIdleMemory(t *testing.T) {
-	if testing.Short() {
-		t.Skip("not in short mode")
-	}
 	s := newServer(t)
+	for _, test := range []struct {
+		name  string
+		begin func(c *client)
+		most  uint64
+	}{
+		{"for a command", func(c *client) { c.ok("NOOP") }, 24 << 10},
+		{"in IDLE", func(c *client) {
+			c.ok("SELECT INBOX")
+			c.send("a IDLE\r\n")
+			c.expect("+ idling")
+		}, 28 << 10},
+		{"in IDLE, compressed", func(c *client) {
+			d := c.compress()
+			d.send("a SELECT INBOX\r\nb IDLE\r\n")
+			for d.line() != "+ idling" {
+			}
+		}, 44 << 10},
+	} {
+		each := memoryOfEach(s, test.begin)
+		t.Logf("%s: %d octets", test.name, each)
+		if each > test.most {
+			t.Errorf("a session that waits %s costs %d octets, more than %d", test.name, each, test.most)
+		}
+	}
+}
+
+// memoryOfEach is what one of many sessions costs.
+func memoryOfEach(s *server, begin func(c *client)) uint64 {
 	const n = 400
-	measure := func(begin func(c *client)) uint64 {
-		before := memory()
-		var clients []*client
-		for range n {
-			c := s.connect()
-			begin(c)
-			clients = append(clients, c)
-		}
-		cost := memory() - before
-		for _, c := range clients {
-			c.hangUp()
-		}
-		return cost / n
+	before := memory()
+	var clients []*client
+	for range n {
+		c := s.connect()
+		begin(c)
+		clients = append(clients, c)
 	}
-	plain := measure(func(c *client) { c.ok("NOOP") }) // with its own buffers, the test's
-	t.Logf("waiting for a command: %d octets, with the test's client", plain)
-	idle := measure(func(c *client) {
-		c.ok("SELECT INBOX")
-		c.send("a IDLE\r\n")
-		c.expect("+ idling")
-	})
-	t.Logf("IDLE: %d octets, with the test's client", idle)
-	compressed := measure(func(c *client) {
-		d := c.compress()
-		d.send("a SELECT INBOX\r\nb IDLE\r\n")
-		for d.line() != "+ idling" {
-		}
-	})
-	t.Logf("IDLE, compressed: %d octets, with the test's client and its compressor", compressed)
-	if idle > 64<<10 {
-		t.Errorf("%d octets", idle)
+	cost := memory() - before
+	for _, c := range clients {
+		c.hangUp()
 	}
+	return cost / n
 }
 
 func memory() uint64 {

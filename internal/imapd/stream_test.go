@@ -1,0 +1,55 @@
+package imapd
+
+import (
+	"errors"
+	"testing"
+	"time"
+)
+
+// TestVigil: a read tells the news of before it and those that come while it waits, and ends with input or when no more can be told.
+func TestVigil(t *testing.T) {
+	t.Parallel()
+	near, far := socketpair(t)
+	defer near.Close()
+	defer far.Close()
+	s := &stream{conn: far, times: times{idle: time.Minute}}
+	told := 0
+	s.vigil = &vigil{alarm: time.Now().Add(time.Minute), tell: func() bool {
+		switch told++; told {
+		case 1:
+			go s.wake() // now, or when the read waits again
+		case 2:
+			if _, err := near.Write([]byte("DONE")); err != nil {
+				t.Error(err)
+			}
+		}
+		return told < 3
+	}}
+	s.wake()
+	var b [100]byte
+	if n, err := s.Read(b[:]); string(b[:n]) != "DONE" || err != nil || told != 2 {
+		t.Fatalf("%q, %v, told %d", b[:n], err, told)
+	}
+	s.vigil.alarm = time.Now()
+	if _, err := s.Read(b[:]); err != errNotTold || told != 3 {
+		t.Fatalf("%v, told %d", err, told)
+	}
+	s.interrupt()
+	if _, err := s.Read(b[:]); !errors.Is(err, errInterrupted) || told != 3 {
+		t.Fatalf("%v, told %d", err, told)
+	}
+}
+
+// TestIdleCompressed: the decoder goes on where the news ended its read.
+func TestIdleCompressed(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	d := s.connect().compress()
+	d.send("a SELECT INBOX\r\nb IDLE\r\nDO")
+	d.collect("a ")
+	d.expect("+ idling")
+	s.deliver("", "1000001.M1.h", "Subject: x\n\nx\n")
+	d.expect("* 1 EXISTS", "* 1 RECENT")
+	d.send("NE\r\nc NOOP\r\n")
+	d.expect("b OK Idle completed.", "c OK NOOP completed.")
+}
