@@ -10,8 +10,7 @@ func TestAppend(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	s.options.MessageSize = 1000
-	c := s.connect()
-	c.ok("SELECT INBOX")
+	c := s.selected()
 	c.dialogue(`
 		C: a APPEND INBOX (\Seen $foo) "15-Jan-2024 10:00:00 +0000" {5+}
 		C: hello

@@ -13,8 +13,7 @@ func TestBinary(t *testing.T) {
 		"Content-Type: TEXT/PLAIN; CHARSET=\"US-ASCII\"\nContent-Transfer-Encoding: 7BIT\n\nYadda yadda yadda\n\n--d3438gr7324\n"+
 		"Content-Type: IMAGE/PNG\nContent-Transfer-Encoding: BASE64\n\nVHJhbnNmZXIAZW5jb2RpbmcK\n\n--d3438gr7324--\n")
 	s.deliver("", "1000001.M1P1.h", "MIME-Version: 1.0\nContent-Transfer-Encoding: x-none\n\nx\n")
-	c := s.connect()
-	c.ok("SELECT INBOX")
+	c := s.selected()
 	c.dialogue(strings.ReplaceAll(`
 		C: a FETCH 1:2 (BINARY.SIZE[1] UID)
 		S: * 1 FETCH (UID 1 BINARY.SIZE[1] 19)

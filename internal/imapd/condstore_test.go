@@ -138,8 +138,7 @@ func TestSavedResult(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	s.deliverSome(12)
-	c := s.connect()
-	c.ok("SELECT INBOX")
+	c := s.selected()
 	c.dialogue(`
 		C: a FETCH $ FLAGS
 		S: a OK …

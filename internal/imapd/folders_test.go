@@ -211,8 +211,7 @@ func TestRenameInbox(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	s.deliverSome(2)
-	c := s.connect()
-	c.ok("SELECT INBOX")
+	c := s.selected()
 	c.dialogue(`
 		C: a RENAME INBOX Old
 		S: * 2 EXPUNGE

@@ -146,6 +146,14 @@ func (s *server) connectFor(t tb, change ...func(*Options)) *client {
 	return c
 }
 
+// selected is a session that has selected INBOX.
+func (s *server) selected() *client {
+	s.t.Helper()
+	c := s.connect()
+	c.ok("SELECT INBOX")
+	return c
+}
+
 func socketpair(t tb) (near, far net.Conn) {
 	t.Helper()
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)

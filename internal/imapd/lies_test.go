@@ -10,8 +10,7 @@ func TestSizesThatLie(t *testing.T) {
 	for _, sizes := range []string{"1,S=17,W=99", "2,S=17,W=3", "3,S=99,W=20", "4,S=3,W=4", "5,S=17", "6,W=99", "7,S=x,W=-1"} {
 		s.deliver("", sizes, text)
 	}
-	c := s.connect()
-	c.ok("SELECT INBOX")
+	c := s.selected()
 	for n := 1; n <= 7; n++ {
 		got, answer := c.do("FETCH %d (RFC822.SIZE BODY.PEEK[] BODY.PEEK[TEXT])", n)
 		if len(got) != 1 || !like("* … FETCH (RFC822.SIZE 20 BODY[] {20}\r\nSubject: x\r\n\r\nbody\r\n BODY[TEXT] {6}\r\nbody\r\n)", got[0]) {

@@ -104,8 +104,7 @@ func TestProgress(t *testing.T) {
 	s := newServer(t)
 	s.times.silence = time.Nanosecond
 	s.deliverSome(3)
-	c := s.connect()
-	c.ok("SELECT INBOX")
+	c := s.selected()
 	c.dialogue(`
 		C: a SEARCH BODY nothing
 		S: * OK [INPROGRESS ("a" …

@@ -8,6 +8,12 @@ import (
 	"testing"
 )
 
+// add appends a small message.
+func (c *client) add(mailbox string) {
+	c.t.Helper()
+	c.ok("APPEND %s {8+}\r\na: b\r\n\r\n", mailbox)
+}
+
 func TestNotifySyntax(t *testing.T) {
 	t.Parallel()
 	c := newServer(t).connect()
@@ -42,9 +48,7 @@ func TestNotifySelected(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	s.deliverSome(2)
-	c, other := s.connect(), s.connect()
-	c.ok("SELECT INBOX")
-	other.ok("SELECT INBOX")
+	c, other := s.selected(), s.selected()
 	c.ok("NOTIFY SET (selected (MessageNew (uid body.peek[header.fields (subject)]) MessageExpunge FlagChange))")
 	other.ok("STORE 1 +FLAGS.SILENT (\\Flagged)")
 	c.expect(`* 1 FETCH (FLAGS (\Flagged \Recent))`)
@@ -66,9 +70,7 @@ func TestNotifyDelayed(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	s.deliverSome(3)
-	c, other := s.connect(), s.connect()
-	c.ok("SELECT INBOX")
-	other.ok("SELECT INBOX")
+	c, other := s.selected(), s.selected()
 	c.ok("NOTIFY SET (selected-delayed (MessageNew MessageExpunge))")
 	other.ok("STORE 1 +FLAGS.SILENT (\\Deleted)")
 	other.ok("EXPUNGE")
@@ -93,10 +95,10 @@ func TestNotifyOthers(t *testing.T) {
 		S: * STATUS b.c (MESSAGES 0 UIDNEXT 1 UIDVALIDITY … UNSEEN 0 HIGHESTMODSEQ …)
 		S: a OK …
 	`)
-	other.ok("APPEND d {8+}\r\na: b\r\n\r\n")
-	other.ok("APPEND a {8+}\r\na: b\r\n\r\n")
+	other.add("d")
+	other.add("a")
 	c.expect("* STATUS a (MESSAGES 1 UIDNEXT 2 UIDVALIDITY …)")
-	other.ok("APPEND b.c {8+}\r\na: b\r\n\r\n")
+	other.add("b.c")
 	c.expect("* STATUS b.c (MESSAGES 1 UIDNEXT 2 UIDVALIDITY … UNSEEN 1 HIGHESTMODSEQ …)")
 	other.ok("SELECT b.c")
 	other.ok("STORE 1 +FLAGS (\\Seen)")
@@ -110,18 +112,18 @@ func TestNotifyOthers(t *testing.T) {
 	c.ok("SELECT a")
 	c.send("i IDLE\r\n")
 	c.expect("+ idling")
-	other.ok("APPEND b.c {8+}\r\na: b\r\n\r\n")
+	other.add("b.c")
 	c.expect("* STATUS b.c (MESSAGES 1 …)")
 	c.send("DONE\r\n")
 	c.expect("i OK …")
-	other.ok("APPEND a {8+}\r\na: b\r\n\r\n") // which is selected, and of which it asked nothing
+	other.add("a") // which is selected, and of which it asked nothing
 	c.send("u UNSELECT\r\n")
 	for line := c.line(); line != "u OK Unselect completed."; line = c.line() {
 		if strings.HasPrefix(line, "* STATUS a") {
 			t.Errorf("of the selected mailbox: %s", line)
 		}
 	}
-	other.ok("APPEND a {8+}\r\na: b\r\n\r\n")
+	other.add("a")
 	c.expect("* STATUS a (MESSAGES …")
 }
 
@@ -140,11 +142,11 @@ func TestNotifyNames(t *testing.T) {
 	c.expect(`* LIST (\HasNoChildren) "." new`)
 	other.ok("RENAME new newer")
 	c.expect(`* LIST (\HasNoChildren) "." newer ("OLDNAME" (new))`, "* STATUS newer …")
-	other.ok("APPEND newer {8+}\r\na: b\r\n\r\n")
+	other.add("newer")
 	c.expect("* STATUS newer (MESSAGES 1 …")
 	other.ok("DELETE newer")
 	c.expect(`* LIST (\NonExistent) "." newer`)
-	other.ok("APPEND own {8+}\r\na: b\r\n\r\n")
+	other.add("own")
 	c.expect("* STATUS own (MESSAGES 1 …")
 }
 
@@ -157,11 +159,11 @@ func TestNotifySubscribed(t *testing.T) {
 	c.ok("CREATE b")
 	c.ok("SUBSCRIBE a")
 	c.ok("NOTIFY SET (subscribed (MessageNew MessageExpunge))")
-	other.ok("APPEND b {8+}\r\na: b\r\n\r\n")
-	other.ok("APPEND a {8+}\r\na: b\r\n\r\n")
+	other.add("b")
+	other.add("a")
 	c.expect("* STATUS a (MESSAGES 1 …")
 	c.ok("SUBSCRIBE b")
-	other.ok("APPEND b {8+}\r\na: b\r\n\r\n")
+	other.add("b")
 	c.expect("* STATUS b (MESSAGES 2 …")
 }
 

@@ -124,8 +124,7 @@ func TestThreadID(t *testing.T) {
 	} {
 		s.deliver("", fmt.Sprintf("%d.M1P1.h", 1000000+i), header+"\n\ntext\n")
 	}
-	c := s.connect()
-	c.ok("SELECT INBOX")
+	c := s.selected()
 	root := id(t, c.ok("FETCH 1 THREADID"), "THREADID")
 	for seq, same := range map[int]bool{2: true, 3: true, 4: false, 6: true} {
 		if got := id(t, c.ok("FETCH %d (THREADID FLAGS)", seq), "THREADID"); (got == root) != same {
@@ -147,8 +146,7 @@ func TestSaveDate(t *testing.T) {
 	s := newServer(t)
 	saved := time.Date(2021, 5, 6, 12, 0, 0, 0, time.Local)
 	s.deliver("", fmt.Sprintf("%d.M1P1.h", saved.Unix()), "a: b\n\n")
-	c := s.connect()
-	c.ok("SELECT INBOX")
+	c := s.selected()
 	c.ok(`APPEND INBOX "01-Feb-2010 12:00:00 +0000" {8+}` + "\r\na: b\r\n\r\n")
 	c.ok("COPY 1 INBOX")
 	c.ok("NOOP")
@@ -177,8 +175,7 @@ func TestSaveDateOfNames(t *testing.T) {
 	for i, name := range []string{"1000000.M1.h", "word", "99999999999.M1.h", "99999999999999999999.h", "20260101"} {
 		s.deliver("", name, fmt.Sprintf("a: %d\n\n", i))
 	}
-	c := s.connect()
-	c.ok("SELECT INBOX")
+	c := s.selected()
 	today := time.Now()
 	if found := c.ok("SEARCH SAVEDSINCE %s", today.AddDate(0, 0, -1).Format("2-Jan-2006")); found[0] != "* SEARCH 1 2 3 4 5" {
 		t.Errorf("%q", found)

@@ -8,8 +8,7 @@ func TestPreview(t *testing.T) {
 	s.deliver("", "1000000.M1P1.h", "Subject: x\n\nPreview text goes here.\n")
 	s.deliver("", "1000001.M1P1.h", "Content-Type: text/html; charset=utf-8\n\n<p>Größe</p>\n")
 	s.deliver("", "1000002.M1P1.h", "Content-Type: image/png\n\nx\n")
-	c := s.connect()
-	c.ok("SELECT INBOX")
+	c := s.selected()
 	c.dialogue(`
 		C: a FETCH 1 (RFC822.SIZE PREVIEW)
 		S: * 1 FETCH (RFC822.SIZE 39 PREVIEW "Preview text goes here.")

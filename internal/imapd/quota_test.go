@@ -174,9 +174,9 @@ func TestQuotaOfDovecot(t *testing.T) {
 	s := newQuotaServer(t, 5000)
 	s.deliverSome(3)
 	c := s.connect()
-	c.ok("APPEND INBOX {8+}\r\na: b\r\n\r\n")
+	c.add("INBOX")
 	c.ok("CREATE Trash")
-	c.ok("APPEND Trash {8+}\r\na: b\r\n\r\n")
+	c.add("Trash")
 	used, _, err := s.store.Quota().Usage(t.Context())
 	if err != nil {
 		t.Fatal(err)

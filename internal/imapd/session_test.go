@@ -55,8 +55,7 @@ func TestLogin(t *testing.T) {
 func TestShutdownAndInactivity(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	c := s.connect()
-	c.ok("SELECT INBOX")
+	c := s.selected()
 	c.stop()
 	c.expect("* BYE Server shutting down.")
 	if sum := c.ends(); sum.Reason != "Server shutting down" {

@@ -8,8 +8,7 @@ func TestStoreAndExpunge(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	s.deliverSome(6)
-	c := s.connect()
-	c.ok("SELECT INBOX")
+	c := s.selected()
 	c.ok("SELECT INBOX") // nothing is \Recent any more
 	c.dialogue(`
 		C: a STORE 1:2 +FLAGS (\Seen $Kw)
@@ -84,8 +83,7 @@ func TestKeywordLimit(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	s.deliverSome(1)
-	c := s.connect()
-	c.ok("SELECT INBOX")
+	c := s.selected()
 	for i := range 26 {
 		c.ok("STORE 1 +FLAGS.SILENT (k%d)", i)
 	}
@@ -105,9 +103,7 @@ func TestSilentStore(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	s.deliverSome(2)
-	c, other := s.connect(), s.connect()
-	c.ok("SELECT INBOX")
-	other.ok("SELECT INBOX")
+	c, other := s.selected(), s.selected()
 	other.ok("STORE 1 +FLAGS.SILENT (\\Flagged work)")
 	c.dialogue(`
 		C: a STORE 1:2 +FLAGS.SILENT (\Seen)

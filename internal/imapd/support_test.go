@@ -15,16 +15,12 @@ import (
 // TestSupportTable keeps docs/imap-support.txt true: what is announced after the login is what the table calls whole.
 func TestSupportTable(t *testing.T) {
 	t.Parallel()
-	rows, err := support.Load(support.Path)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var announced []string
 	for _, line := range newServer(t).connect().ok("CAPABILITY") {
 		list, _ := strings.CutPrefix(line, "* CAPABILITY ")
 		announced = append(announced, strings.Fields(list)...)
 	}
-	for _, problem := range support.Compare(rows, announced, false) {
+	for _, problem := range support.Compare(support.Load(t), announced, false) {
 		t.Error(problem)
 	}
 }
@@ -32,12 +28,8 @@ func TestSupportTable(t *testing.T) {
 // TestSupportTests: every test that the table names is there.
 func TestSupportTests(t *testing.T) {
 	t.Parallel()
-	rows, err := support.Load(support.Path)
-	if err != nil {
-		t.Fatal(err)
-	}
 	tests := testsBelow(t, "..")
-	for _, row := range rows {
+	for _, row := range support.Load(t) {
 		for _, name := range row.Tests {
 			if !tests[name] {
 				t.Errorf("line %d: there is no test %s", row.Line, name)

@@ -10,8 +10,7 @@ func TestForeignChanges(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	s.deliverSome(6)
-	c := s.connect()
-	c.ok("SELECT INBOX")
+	c := s.selected()
 	c.ok("SELECT INBOX")
 	remove := func(name string) {
 		t.Helper()
@@ -75,9 +74,7 @@ func TestGoneByUID(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	s.deliverSome(3)
-	c, other := s.connect(), s.connect()
-	c.ok("SELECT INBOX")
-	other.ok("SELECT INBOX")
+	c, other := s.selected(), s.selected()
 	other.ok("STORE 2 +FLAGS.SILENT (\\Deleted)")
 	other.ok("EXPUNGE")
 	c.dialogue(`

@@ -149,6 +149,15 @@ func (c *checker) message(path, name string) {
 	}
 }
 
+// open returns nil for a file that is not there, and for one that cannot be opened, which it reports.
+func (c *checker) open(path string) (*os.File, fs.FileInfo) {
+	f, info, err := openRegular(path, os.O_RDONLY)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		c.report(path, err.Error())
+	}
+	return f, info
+}
+
 func kindOf(mode fs.FileMode) string {
 	switch mode.Type() {
 	case fs.ModeDir:
@@ -161,12 +170,8 @@ func kindOf(mode fs.FileMode) string {
 
 // compareSizes reads a message.
 func (c *checker) compareSizes(path, base string) {
-	file, info, err := openRegular(path, os.O_RDONLY)
-	if errors.Is(err, fs.ErrNotExist) {
-		return
-	}
-	if err != nil {
-		c.report(path, err.Error())
+	file, info := c.open(path)
+	if file == nil {
 		return
 	}
 	defer file.Close()
@@ -203,12 +208,8 @@ func (c *checker) tmp(dir string) {
 // uidlist reads the list; a folder that nobody has opened yet has none.
 func (c *checker) uidlist(dir string, present map[string]string) {
 	path := dir + "/" + uidlistFile
-	f, _, err := openRegular(path, os.O_RDONLY)
-	if errors.Is(err, fs.ErrNotExist) {
-		return
-	}
-	if err != nil {
-		c.report(path, err.Error())
+	f, _ := c.open(path)
+	if f == nil {
 		return
 	}
 	defer f.Close()
@@ -243,12 +244,8 @@ func (c *checker) uidlist(dir string, present map[string]string) {
 // index compares what is kept of the folder with what there is: uids and present are by base name. One that is behind is no fault.
 func (c *checker) index(dir string, uids map[string]uint32, present map[string]string) {
 	path := dir + "/" + indexFile
-	f, info, err := openRegular(path, os.O_RDONLY)
-	if errors.Is(err, fs.ErrNotExist) {
-		return
-	}
-	if err != nil {
-		c.report(path, err.Error())
+	f, info := c.open(path)
+	if f == nil {
 		return
 	}
 	defer f.Close()

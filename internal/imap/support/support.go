@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"testing"
 )
 
 // State says how much of a group of requirements is there.
@@ -31,17 +32,19 @@ type Row struct {
 	Tests              []string // "package.TestName"
 }
 
-// Path is where the table is, from a package directory below internal.
-const Path = "../../docs/imap-support.txt"
-
-// Load reads the table at path.
-func Load(path string) ([]Row, error) {
-	f, err := os.Open(path)
+// Load reads the table, from a test of a package directly below internal.
+func Load(t testing.TB) []Row {
+	t.Helper()
+	f, err := os.Open("../../docs/imap-support.txt")
 	if err != nil {
-		return nil, err
+		t.Fatal(err)
 	}
 	defer f.Close()
-	return Read(f)
+	rows, err := Read(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rows
 }
 
 // Read reads a table.
