@@ -12,17 +12,14 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"postrider/internal/filelock"
 )
 
 // maxTable bounds a table that is edited, in octets.
 const maxTable = 64 << 20
 
-// lockTimeout is how long to wait for another editor, lockPoll the time between two tries.
-const (
-	lockTimeout = 10 * time.Second
-	lockPoll    = 50 * time.Millisecond
-)
+// lockTimeout is how long to wait for another editor.
+const lockTimeout = 10 * time.Second
 
 // attributes are what a file keeps when its contents are replaced. An id of -1 is that of the process.
 type attributes struct {
@@ -203,24 +200,12 @@ func syncDirectory(dir string) error {
 // lockFile keeps other editors out until the returned function is called. The lock file stays: removing it would let two
 // editors lock different files of the same name.
 func lockFile(ctx context.Context, path string) (unlock func(), err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
+	f, err := filelock.Take(ctx, path, lockTimeout)
+	if errors.Is(err, filelock.ErrLocked) || ctx.Err() != nil {
+		return nil, fmt.Errorf("lock %s: another editor has it", path)
+	}
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, lockTimeout)
-	defer cancel()
-	for {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
-			return func() { f.Close() }, nil
-		}
-		if err != unix.EWOULDBLOCK && err != unix.EINTR {
-			f.Close()
-			return nil, fmt.Errorf("lock %s: %w", path, err)
-		}
-		if sleep(ctx, lockPoll) != nil {
-			f.Close()
-			return nil, fmt.Errorf("lock %s: another editor has it", path)
-		}
-	}
+	return func() { f.Close() }, nil
 }

@@ -1,11 +1,13 @@
 package cache
 
 import (
+	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"os"
 	"time"
+
+	"postrider/internal/filelock"
 
 	"golang.org/x/sys/unix"
 )
@@ -13,11 +15,8 @@ import (
 // maxFile is how large the file may become before nothing more is appended.
 const maxFile = 4 << 30
 
-// ErrBusy says that another is just writing; who appends does not wait for him.
-var ErrBusy = errors.New("cache is being written")
-
 // Append appends the batch to the cache at path, and empties it, whatever the result: a cache need not have everything.
-// It is not synced. The lock is a flock of the file, which is tried a few times, for a moment each.
+// It is not synced. Who finds another writing waits for a few milliseconds, then the error is filelock.ErrLocked.
 func Append(path string, b *Batch) error { return appendTo(path, b, false) }
 
 // Append is Append for one who has read the file: if he could not read all of it, what follows is given up.
@@ -57,8 +56,7 @@ func appendTo(path string, b *Batch, stuck bool) error {
 }
 
 const (
-	lockTries = 4
-	lockPause = time.Millisecond
+	lockWait  = 3 * time.Millisecond
 	maxReopen = 5 // how often the file may be replaced while it is being opened
 )
 
@@ -69,7 +67,7 @@ func openLocked(path string) (f *os.File, size int64, err error) {
 		if err != nil {
 			return nil, 0, err
 		}
-		if err := lock(f); err != nil {
+		if err := filelock.Lock(context.Background(), f, true, lockWait); err != nil {
 			f.Close()
 			return nil, 0, err
 		}
@@ -83,24 +81,7 @@ func openLocked(path string) (f *os.File, size int64, err error) {
 			return nil, 0, err
 		}
 	}
-	return nil, 0, ErrBusy
-}
-
-func lock(f *os.File) error {
-	for try := 1; ; try++ {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		switch {
-		case err == nil:
-			return nil
-		case err == unix.EINTR:
-		case err != unix.EWOULDBLOCK:
-			return os.NewSyscallError("flock", err)
-		case try == lockTries:
-			return ErrBusy
-		default:
-			time.Sleep(lockPause)
-		}
-	}
+	return nil, 0, filelock.ErrLocked
 }
 
 // goodEnd is where the whole blocks of a locked file end. What follows is cut off: a writer died there. Unless all is to be looked

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"postrider/internal/filelock"
 	"postrider/internal/mime"
 )
 
@@ -352,7 +353,7 @@ func TestBusy(t *testing.T) {
 	defer f.Close()
 	var b Batch
 	b.Add(build(t, "b", true))
-	if err := Append(in(dir), &b); !errors.Is(err, ErrBusy) || !b.Empty() {
+	if err := Append(in(dir), &b); !errors.Is(err, filelock.ErrLocked) || !b.Empty() {
 		t.Error(err)
 	}
 }
@@ -374,12 +375,12 @@ func TestMain(m *testing.M) {
 func write(dir, name string) {
 	t := new(testing.T)
 	for i := range writerBlocks {
-		for err := ErrBusy; errors.Is(err, ErrBusy); {
+		for err := filelock.ErrLocked; errors.Is(err, filelock.ErrLocked); {
 			var b Batch
 			b.Add(build(t, fmt.Sprintf("%s-%d", name, i), true))
 			b.Add(build(t, fmt.Sprintf("%s-%d-again", name, i), true))
 			err = Append(in(dir), &b)
-			if err != nil && !errors.Is(err, ErrBusy) {
+			if err != nil && !errors.Is(err, filelock.ErrLocked) {
 				fmt.Println(err)
 				os.Exit(1)
 			}
@@ -416,7 +417,7 @@ func TestWriters(t *testing.T) {
 		default:
 		}
 		have(c, names...)
-		if err := Open(in(dir)).Tidy(func(base string) bool { return !strings.HasSuffix(base, "again") }); err != nil && !errors.Is(err, ErrBusy) {
+		if err := Open(in(dir)).Tidy(func(base string) bool { return !strings.HasSuffix(base, "again") }); err != nil && !errors.Is(err, filelock.ErrLocked) {
 			t.Fatal(err)
 		}
 	}

@@ -24,13 +24,13 @@ func Append(b []byte, text []byte) []byte {
 		if bad = r == utf8.RuneError; bad && again {
 			continue
 		}
-		b = AppendRune(b, r)
+		b = appendRune(b, r)
 	}
 	return b
 }
 
-// AppendRune adds a character taken to titlecase and decomposed.
-func AppendRune(b []byte, r rune) []byte {
+// appendRune adds a character taken to titlecase and decomposed.
+func appendRune(b []byte, r rune) []byte {
 	if 'a' <= r && r <= 'z' {
 		r -= 'a' - 'A'
 	}
@@ -65,7 +65,7 @@ func (c *Cache) Of(r rune) []byte {
 	if e.n > 0 && e.r == r {
 		return e.form[:e.n]
 	}
-	c.long = AppendRune(c.long[:0], r)
+	c.long = appendRune(c.long[:0], r)
 	if len(c.long) <= len(e.form) {
 		e.r, e.n = r, uint8(copy(e.form[:], c.long))
 	}

@@ -28,7 +28,7 @@ func TestCache(t *testing.T) {
 	var c Cache
 	for range 2 {
 		for r := range rune(0x3000) {
-			if got := c.Of(r); !bytes.Equal(got, AppendRune(nil, r)) {
+			if got := c.Of(r); !bytes.Equal(got, appendRune(nil, r)) {
 				t.Fatalf("%U: %q", r, got)
 			}
 		}

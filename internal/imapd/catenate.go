@@ -43,7 +43,8 @@ func (in *incoming) copyURL(text string, to *diskWriter) error {
 	}
 	m := box.Messages()[i]
 	src := fetch.Message{UID: m.UID, Source: &source{box: box, Message: m}}
-	n, err := in.from.fetcher.Copy(in.ctx, to, &src, u.Section, u.Partial, in.room)
+	item := imap.FetchItem{Attr: imap.FetchSection, Section: u.Section, Partial: u.Partial}
+	n, err := in.from.fetcher.Copy(in.ctx, to, &src, item, in.room)
 	in.room -= n
 	switch {
 	case to.err != nil:

@@ -3,6 +3,7 @@ package maildir
 import (
 	"bytes"
 	"strconv"
+	"strings"
 )
 
 // Converter turns wire form into LF line ends and counts both sizes. The zero value is ready.
@@ -55,9 +56,28 @@ func (c *Converter) End(dst []byte) []byte {
 	return dst
 }
 
+// The fields of a file name that tell the size of the file, and that with CRLF line ends.
+const (
+	SizeField = ",S="
+	WireField = ",W="
+)
+
 // Sizes are the fields of a file name that tell both sizes, as Dovecot writes them: ",S=12,W=14".
 func (c *Converter) Sizes() string {
-	return ",S=" + strconv.FormatInt(c.size, 10) + ",W=" + strconv.FormatInt(c.wire, 10)
+	return SizeField + strconv.FormatInt(c.size, 10) + WireField + strconv.FormatInt(c.wire, 10)
+}
+
+// NameSize is the number of octets that a file name tells in a field, up to a comma, the colon before the flags, or the end.
+func NameSize(name, field string) (octets int64, ok bool) {
+	_, rest, ok := strings.Cut(name, field)
+	if !ok {
+		return 0, false
+	}
+	if i := strings.IndexAny(rest, ":,"); i >= 0 {
+		rest = rest[:i]
+	}
+	n, err := strconv.ParseUint(rest, 10, 63)
+	return int64(n), err == nil
 }
 
 func (c *Converter) count(n int) {

@@ -401,3 +401,15 @@ func findIn(list *os.File, unique string) (string, error) {
 		}
 	}
 }
+
+func TestNameSize(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]int64{
+		"1.a.h,S=12,W=14:2,S": 12, "1.a.h,W=14,S=12": 12, "1.a.h,S=12:2,": 12, "1.a.h,S=0": 0,
+		"1.a.h": -1, "1.a.h,S=": -1, "1.a.h,S=-1": -1, "1.a.h,S=+1": -1, "1.a.h,S=1x": -1, "1.a.h,S=99999999999999999999": -1,
+	} {
+		if got, ok := NameSize(name, SizeField); ok && got != want || ok != (want >= 0) {
+			t.Errorf("%s: %d, %v, want %d", name, got, ok, want)
+		}
+	}
+}

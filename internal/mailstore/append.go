@@ -280,5 +280,5 @@ func (f *folder) takeBack(names []string) {
 		delete(f.newKeys, baseOf(name))
 		os.Remove(f.path("cur/" + name)) // if it stays it is a message too many, not one too few
 	}
-	f.cur.stamp = Stamp{}
+	f.cur.stamp = stamp{}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"postrider/internal/cache"
+	"postrider/internal/maildir"
 )
 
 // oldTmp is the age from which a file in tmp is nobody's any more, as maildir(5) says.
@@ -175,7 +176,7 @@ func (c *checker) compareSizes(path, base string) {
 		return
 	}
 	defer file.Close()
-	if size := nameSize(base, ",S="); size >= 0 && size != info.Size() {
+	if size := nameSize(base, maildir.SizeField); size >= 0 && size != info.Size() {
 		c.report(path, fmt.Sprintf("has %d octets, its name says %d", info.Size(), size))
 		return
 	}
@@ -184,7 +185,7 @@ func (c *checker) compareSizes(path, base string) {
 		c.report(path, err.Error())
 		return
 	}
-	if size := nameSize(base, ",W="); size >= 0 && size != wire {
+	if size := nameSize(base, maildir.WireField); size >= 0 && size != wire {
 		c.report(path, fmt.Sprintf("has %d octets with CRLF, its name says %d", wire, size))
 	}
 	if kept, _, ok := c.cache.Find(base, info.Size()); ok && kept.Wire >= 0 && kept.Wire != wire {

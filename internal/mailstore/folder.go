@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"postrider/internal/cache"
+	"postrider/internal/maildir"
 	"postrider/internal/sortkey"
 )
 
@@ -134,10 +135,10 @@ func (f *folder) check() error {
 
 // sizeSuffix are the sizes that a base name ends with.
 func sizeSuffix(base string) string {
-	if i := strings.Index(base, ",S="); i >= 0 {
+	if i := strings.Index(base, maildir.SizeField); i >= 0 {
 		return base[i:]
 	}
-	if i := strings.Index(base, ",W="); i >= 0 {
+	if i := strings.Index(base, maildir.WireField); i >= 0 {
 		return base[i:]
 	}
 	return ""

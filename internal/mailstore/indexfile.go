@@ -36,7 +36,7 @@ type indexHeader struct {
 	UIDValidity uint32
 	UIDNext     uint32
 	List        listMark
-	New, Cur    Stamp
+	New, Cur    stamp
 	Keywords    fileID
 	Letters     letterSums
 	Counts      diskCounts
@@ -228,23 +228,13 @@ func decodeBatch(p []byte) (*batch, error) {
 	}
 	b.full, b.change, b.info = list[:n[0]:n[0]], list[n[0]:n[0]+n[1]:n[0]+n[1]], list[n[0]+n[1]:]
 	for _, m := range b.full {
-		m.UID, m.inNew, m.ModSeq = le.Uint32(p), p[4]&bitNew != 0, le.Uint64(p[8:])
-		m.name = heap.cut(int(p[5]))
-		m.keys = heap.cut(int(le.Uint16(p[6:])))
-		m.Flags, m.Keywords = parseInfo(m.name)
-		if p[4]&bitKnown != 0 {
-			m.learn(p[16:])
-		}
-		if m.UID == 0 || m.UID > maxUID || !goodName(m.name) || !validBase(m.Base()) || strings.ContainsFunc(m.keys, isControl) {
+		if !m.decode(p, &heap) {
 			return nil, errIndex
 		}
 		p = p[fullSize:]
 	}
 	for _, m := range b.change {
-		m.UID, m.inNew, m.ModSeq = le.Uint32(p), p[4]&bitNew != 0, le.Uint64(p[6:])
-		m.name = heap.cut(int(p[5]))
-		m.Flags, m.Keywords = parseInfo(m.name)
-		if m.name != "" && m.name[0] != ':' || !goodName("x"+m.name) {
+		if !m.decodeChange(p, &heap) {
 			return nil, errIndex
 		}
 		p = p[changeSize:]
@@ -267,6 +257,28 @@ func decodeBatch(p []byte) (*batch, error) {
 		return nil, errIndex
 	}
 	return b, nil
+}
+
+// decode reads a message that is whole. It may still be one that cannot be.
+func (m *Message) decode(p []byte, heap *cutter) (good bool) {
+	le := binary.LittleEndian
+	m.UID, m.inNew, m.ModSeq = le.Uint32(p), p[4]&bitNew != 0, le.Uint64(p[8:])
+	m.name = heap.cut(int(p[5]))
+	m.keys = heap.cut(int(le.Uint16(p[6:])))
+	m.Flags, m.Keywords = parseInfo(m.name)
+	if p[4]&bitKnown != 0 {
+		m.learn(p[16:])
+	}
+	return m.UID != 0 && m.UID <= maxUID && goodName(m.name) && validBase(m.Base()) && !strings.ContainsFunc(m.keys, isControl)
+}
+
+// decodeChange reads what is new of a message: its name is the end alone.
+func (m *Message) decodeChange(p []byte, heap *cutter) (good bool) {
+	le := binary.LittleEndian
+	m.UID, m.inNew, m.ModSeq = le.Uint32(p), p[4]&bitNew != 0, le.Uint64(p[6:])
+	m.name = heap.cut(int(p[5]))
+	m.Flags, m.Keywords = parseInfo(m.name)
+	return (m.name == "" || m.name[0] == ':') && goodName("x"+m.name)
 }
 
 // learn takes sizes and date from octets.

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"postrider/internal/maildir"
 )
 
 // Flags are a message's system flags.
@@ -99,8 +101,8 @@ func (m *Message) Known() (Info, bool) {
 	return Info{Size: m.size, Wire: m.wire, Date: time.Unix(0, m.date)}, true
 }
 
-// Know takes what a caller found out who has read the message's file anyway. The index learns it when the mailbox is closed.
-func (m *Message) Know(i Info) { m.know(i.Size, i.Wire, i.Date.UnixNano(), infoKnown) }
+// learnInfo takes what was found out from the message's file. The index learns it when the mailbox is closed.
+func (m *Message) learnInfo(i Info) { m.know(i.Size, i.Wire, i.Date.UnixNano(), infoKnown) }
 
 // know takes what is true for ever: the file of a message does not change.
 func (m *Message) know(size, wire, date int64, now uint32) {
@@ -153,16 +155,14 @@ func nameSizes(base string) (size, wire int64) {
 	if i < 0 {
 		return -1, -1
 	}
-	return nameSize(base[i:], ",S="), nameSize(base[i:], ",W=")
+	return nameSize(base[i:], maildir.SizeField), nameSize(base[i:], maildir.WireField)
 }
 
-func nameSize(base, key string) int64 {
-	_, value, ok := strings.Cut(base, key)
-	if !ok {
-		return -1
+func nameSize(base, field string) int64 {
+	if n, ok := maildir.NameSize(base, field); ok {
+		return n
 	}
-	value, _, _ = strings.Cut(value, ",")
-	return parseSize(value)
+	return -1
 }
 
 func parseSize(s string) int64 {

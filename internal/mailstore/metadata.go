@@ -30,7 +30,7 @@ const SpecialUse = "/private/specialuse"
 // Limits of the entries of a folder, and of the server.
 const (
 	MaxMetadataValue   = 16 << 10 // octets
-	MaxMetadataEntries = 100
+	maxMetadataEntries = 100
 )
 
 // Errors of SetMetadata that a session answers in its own way.
@@ -99,7 +99,7 @@ func parseMetadata(r io.Reader) (map[string]string, error) {
 			continue
 		}
 		name, value, ok := strings.Cut(line, "\t")
-		if ok && strings.HasPrefix(name, "/") && len(entries) < MaxMetadataEntries {
+		if ok && strings.HasPrefix(name, "/") && len(entries) < maxMetadataEntries {
 			if value = tabUnescapes.Replace(value); len(value) <= MaxMetadataValue {
 				entries[name] = value
 			}
@@ -168,7 +168,7 @@ func applyMetadata(entries map[string]string, changes []MetadataEntry) error {
 			entries[c.Name] = c.Value
 		}
 	}
-	if len(entries) > MaxMetadataEntries {
+	if len(entries) > maxMetadataEntries {
 		return ErrMetadataCount
 	}
 	return nil

@@ -45,7 +45,7 @@ func FuzzMetadata(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if len(entries) > MaxMetadataEntries {
+		if len(entries) > maxMetadataEntries {
 			t.Errorf("%d entries", len(entries))
 		}
 		again, err := parseMetadata(strings.NewReader(formatMetadata(entries)))

@@ -57,7 +57,7 @@ func TestModSeqWithoutChange(t *testing.T) {
 	appendTo(t, s, "INBOX", "x\r\n", 0)
 	b := openBox(t, s, "INBOX")
 	before := b.HighestModSeq()
-	b.folder.cur.stamp = Stamp{}
+	b.folder.cur.stamp = stamp{}
 	if _, err := b.Sync(t.Context(), All); err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +67,7 @@ func TestModSeqWithoutChange(t *testing.T) {
 	if err := os.Rename(b.folder.filePath(b.Messages()[0]), filepath.Join(t.TempDir(), "elsewhere")); err != nil && !errors.Is(err, os.ErrNotExist) {
 		t.Fatal(err)
 	}
-	b.folder.cur.stamp = Stamp{}
+	b.folder.cur.stamp = stamp{}
 	if _, err := b.Sync(t.Context(), All); err != nil {
 		t.Fatal(err)
 	}

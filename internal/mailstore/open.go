@@ -91,7 +91,7 @@ func (b *Mailbox) Info(ctx context.Context, m *Message) (Info, error) {
 		return Info{}, fmt.Errorf("read message: %w", err)
 	}
 	info := Info{Size: st.Size(), Wire: wire, Date: st.ModTime()}
-	m.Know(info)
+	m.learnInfo(info)
 	return info, nil
 }
 
@@ -122,7 +122,7 @@ func (b *Mailbox) stat(ctx context.Context, m *Message) (date time.Time, err err
 		return time.Time{}, fmt.Errorf("stat message: %w", err)
 	}
 	if size, wire, ok := m.Sizes(); ok && size == st.Size() && st.Mode().IsRegular() {
-		m.Know(Info{Size: size, Wire: wire, Date: st.ModTime()})
+		m.learnInfo(Info{Size: size, Wire: wire, Date: st.ModTime()})
 	}
 	m.arrived.Store(st.ModTime().UnixNano())
 	return st.ModTime(), nil

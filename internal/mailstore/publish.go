@@ -265,7 +265,7 @@ func saved(list []*Message) {
 func (f *folder) header(s *state, highest uint64) indexHeader {
 	l, inNew := f.list, f.new.stamp
 	if f.new.again {
-		inNew = Stamp{}
+		inNew = stamp{}
 	}
 	return indexHeader{ModSeq: highest, VanishedAll: s.vanishedAll, UIDValidity: s.uidValidity, UIDNext: s.uidNext,
 		List: listMark{ID: l.id, Offset: l.offset, Lines: uint32(l.lines), Version: uint8(l.version), Damaged: l.damaged},

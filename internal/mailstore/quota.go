@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"postrider/internal/maildir"
 	"postrider/internal/quota"
 )
 
@@ -66,7 +67,7 @@ func (b *Mailbox) amount(msgs []*Message) (a quota.Amount) {
 
 // amountOf is that of a message's file, of which a name without a size is looked up; if it is gone it counts nothing.
 func amountOf(path string) quota.Amount {
-	if size, ok := quota.NameSize(filepath.Base(path)); ok {
+	if size, ok := maildir.NameSize(filepath.Base(path), maildir.SizeField); ok {
 		return quota.Amount{Octets: size, Messages: 1}
 	}
 	info, err := os.Lstat(path)
@@ -79,7 +80,7 @@ func amountOf(path string) quota.Amount {
 // amount is that of the messages that are to be committed.
 func (a *Append) amount() (sum quota.Amount) {
 	for _, m := range a.drafts {
-		size, _ := quota.NameSize(m.base)
+		size, _ := maildir.NameSize(m.base, maildir.SizeField)
 		sum = sum.Plus(quota.Amount{Octets: size, Messages: 1})
 	}
 	return sum

@@ -29,7 +29,7 @@ func eachName(dir string, do func(name string)) error {
 
 // directory is what is known of new or cur beyond the state.
 type directory struct {
-	stamp Stamp             // when it was listed
+	stamp stamp             // when it was listed
 	again bool              // list it again whatever its time is
 	names map[string]string // by base name: files that the state may not have, or has under another name
 	whole bool              // names are all that there is; else those of the state are there, too

@@ -37,9 +37,9 @@ func openID(f *os.File) (fileID, error) {
 	return idOf(&st), nil
 }
 
-// Stamp is when a directory was last listed. Its time has a clock's tick: what happens in the same tick after the listing
+// stamp is when a directory was last listed. Its time has a clock's tick: what happens in the same tick after the listing
 // does not show.
-type Stamp struct {
+type stamp struct {
 	ID    fileID
 	Young bool // changed less than youngAge before it was listed: list once more later
 }
@@ -47,12 +47,12 @@ type Stamp struct {
 // youngAge is Dovecot's rule, with a second to spare.
 const youngAge = 2 * time.Second
 
-func stampOf(id fileID, now time.Time) Stamp {
-	return Stamp{ID: id, Young: now.UnixNano()-id.Mtime < int64(youngAge)}
+func stampOf(id fileID, now time.Time) stamp {
+	return stamp{ID: id, Young: now.UnixNano()-id.Mtime < int64(youngAge)}
 }
 
 // stale says whether a directory that is now id has to be listed again.
-func (s Stamp) stale(id fileID, now time.Time) bool {
+func (s stamp) stale(id fileID, now time.Time) bool {
 	age := now.UnixNano() - id.Mtime
 	return s.ID != id || s.Young && (age >= int64(youngAge) || age < -int64(youngAge)) // or the clock was set back
 }

@@ -75,7 +75,7 @@ func (h *indexHeader) current(dir string) bool {
 	if err != nil || list != h.List.ID || h.List.Version != 3 {
 		return false
 	}
-	for sub, stamp := range map[string]Stamp{"new": h.New, "cur": h.Cur} {
+	for sub, stamp := range map[string]stamp{"new": h.New, "cur": h.Cur} {
 		id, err := statID(dir + "/" + sub)
 		if err != nil || stamp.stale(id, now) {
 			return false

@@ -289,6 +289,6 @@ func (f *folder) note(sub string, d *directory, before fileID, err error) {
 		return // it had changed before us
 	}
 	if id, err := statID(f.path(sub)); err == nil {
-		d.stamp = Stamp{ID: id, Young: true}
+		d.stamp = stamp{ID: id, Young: true}
 	}
 }

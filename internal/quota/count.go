@@ -7,8 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
+
+	"postrider/internal/maildir"
 
 	"golang.org/x/sys/unix"
 )
@@ -55,9 +55,9 @@ type counter struct {
 
 // state is a directory as it was before it was counted.
 type state struct {
-	path string
-	id   fileID
-	time unix.Timespec
+	path     string
+	dev, ino uint64
+	time     unix.Timespec
 }
 
 func look(path string) (state, error) {
@@ -68,7 +68,7 @@ func look(path string) (state, error) {
 	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
 		return state{}, &fs.PathError{Op: "stat", Path: path, Err: unix.ENOENT}
 	}
-	return state{path, fileID{uint64(st.Dev), st.Ino}, st.Mtim}, nil
+	return state{path, uint64(st.Dev), st.Ino, st.Mtim}, nil
 }
 
 // still says whether no directory has changed since it was counted.
@@ -121,7 +121,7 @@ func (c *counter) file(dir, name string) error {
 	if name[0] == '.' {
 		return nil
 	}
-	size, ok := NameSize(name)
+	size, ok := maildir.NameSize(name, maildir.SizeField)
 	if !ok {
 		var st unix.Stat_t
 		if err := unix.Lstat(filepath.Join(dir, name), &st); err != nil {
@@ -134,19 +134,6 @@ func (c *counter) file(dir, name string) error {
 	}
 	c.total = Amount{min(c.total.Octets+size, maxSum), c.total.Messages + 1}
 	return nil
-}
-
-// NameSize is the size in the name of a message's file: ",S=" and digits, up to a colon, a comma or the end.
-func NameSize(name string) (size int64, ok bool) {
-	_, rest, ok := strings.Cut(name, ",S=")
-	if !ok {
-		return 0, false
-	}
-	if i := strings.IndexAny(rest, ":,"); i >= 0 {
-		rest = rest[:i]
-	}
-	n, err := strconv.ParseUint(rest, 10, 63)
-	return int64(min(n, maxSum)), err == nil
 }
 
 // gone passes over what was removed meanwhile.

@@ -28,22 +28,9 @@ const (
 type sizes struct {
 	used, limit Amount
 	lines       int // that were summed up
-	id          fileID
+	file        fs.FileInfo
 	changed     time.Time
 	length      int
-}
-
-// fileID is one file among those that had its name.
-type fileID struct{ dev, ino uint64 }
-
-func (a fileID) same(b fileID) bool { return a == b && a != fileID{} }
-
-func statID(path string) (fileID, error) {
-	var st unix.Stat_t
-	if err := unix.Lstat(path, &st); err != nil {
-		return fileID{}, &fs.PathError{Op: "stat", Path: path, Err: err}
-	}
-	return fileID{uint64(st.Dev), st.Ino}, nil
 }
 
 // errUntrue is a file that has to be written anew.
@@ -88,21 +75,8 @@ func (r *Root) read() (*sizes, error) {
 		return nil, err
 	}
 	s, err := parse(text[:n])
-	s.changed = info.ModTime()
-	id, errID := openID(f)
-	if errID != nil {
-		return nil, errID
-	}
-	s.id = id
+	s.changed, s.file = info.ModTime(), info
 	return s, err
-}
-
-func openID(f *os.File) (fileID, error) {
-	var st unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
-		return fileID{}, os.NewSyscallError("fstat", err)
-	}
-	return fileID{uint64(st.Dev), st.Ino}, nil
 }
 
 // parse reads limits and sums. The limits are right also beside errUntrue, if there was a first line.
@@ -209,7 +183,7 @@ func (r *Root) write(s *sizes) error {
 	text := limitLine(s.limit) + line(s.used)
 	_, err = f.WriteString(text)
 	if err == nil {
-		s.id, err = openID(f)
+		s.file, err = f.Stat()
 	}
 	if err = errors.Join(err, f.Close()); err == nil {
 		err = os.Rename(f.Name(), filepath.Join(r.dir, sizeFile))

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -117,7 +118,7 @@ func (r *Root) Room(ctx context.Context, more Amount) error {
 // Change is mail on its way into the Maildir, or out of it. A nil Change is that of a Maildir that is not counted.
 type Change struct {
 	root     *Root
-	file     fileID // of maildirsize when it was begun
+	file     fs.FileInfo // maildirsize as it was when this was begun, or nil
 	reserved Amount
 }
 
@@ -137,7 +138,7 @@ func (r *Root) Reserve(ctx context.Context, more Amount) (*Change, error) {
 	if err := r.add(s, more); err != nil {
 		return nil, fmt.Errorf("quota: %w", err)
 	}
-	return &Change{r, s.id, more}, nil
+	return &Change{r, s.file, more}, nil
 }
 
 // Begin is before mail is moved within the Maildir, or removed. It waits for nothing and never fails: who removes mail shall.
@@ -145,8 +146,8 @@ func (r *Root) Begin() *Change {
 	if !r.Active() {
 		return nil
 	}
-	id, _ := statID(filepath.Join(r.dir, sizeFile))
-	return &Change{root: r, file: id}
+	file, _ := os.Lstat(filepath.Join(r.dir, sizeFile))
+	return &Change{root: r, file: file}
 }
 
 // Done counts what has come, or with negative numbers gone, after all. If the file was written anew meanwhile nobody knows what that
@@ -168,8 +169,8 @@ func (c *Change) Done(ctx context.Context, came Amount) {
 }
 
 func (r *Root) settle(ctx context.Context, c *Change, delta Amount) error {
-	id, err := statID(filepath.Join(r.dir, sizeFile))
-	if err != nil || !id.same(c.file) {
+	file, err := os.Lstat(filepath.Join(r.dir, sizeFile))
+	if err != nil || !os.SameFile(file, c.file) {
 		_, err = r.recount(ctx)
 		return err
 	}

@@ -46,9 +46,6 @@ func NewPair(tb testing.TB, o Options, zone string) *Pair {
 	return p
 }
 
-// SetZone replaces what is in the DNS beside the two suites.
-func (p *Pair) SetZone(zone string) { p.DNS.SetZone(pairZone + zone) }
-
 // StartAll starts both suites.
 func (p *Pair) StartAll() {
 	p.A.StartAll()

@@ -252,7 +252,7 @@ func (d *delivery) settle() *job.Result {
 // counted counts the message by its size on disk. An earlier delivery was counted when it was made.
 func (d *delivery) counted() {
 	var came quota.Amount
-	if size, ok := quota.NameSize(d.message.Name()); ok && !d.message.Found() {
+	if size, ok := maildir.NameSize(d.message.Name(), maildir.SizeField); ok && !d.message.Found() {
 		came = quota.Amount{Octets: size, Messages: 1}
 	}
 	d.count.Done(context.Background(), came)
