@@ -7,9 +7,9 @@ import (
 	"os"
 	"time"
 
-	"postrider/internal/filelock"
-
 	"golang.org/x/sys/unix"
+
+	"postrider/internal/filelock"
 )
 
 // maxFile is how large the file may become before nothing more is appended.

@@ -111,6 +111,9 @@ var searchReturns = map[string]SearchReturn{
 	"MIN": ReturnMin, "MAX": ReturnMax, "ALL": ReturnAll, "COUNT": ReturnCount, "SAVE": ReturnSave, "PARTIAL": ReturnPartial,
 }
 
+// Program is what the messages are to be like, also those of a SORT or THREAD, which are searches, too.
+func (s *Search) Program() *Key { return &s.Key }
+
 func parseSearch(p *parser) Command {
 	search := &Search{UID: p.uid, Key: Key{Op: KeyAnd}}
 	s := searchParser{parser: p}

@@ -3,6 +3,7 @@ package imapd
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -99,12 +100,7 @@ func (s *session) endNotify() {
 
 // sorted are the names of the folders that are observed.
 func (n *notification) sorted() []string {
-	names := make([]string, 0, len(n.folders))
-	for name := range n.folders {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
+	return slices.Sorted(maps.Keys(n.folders))
 }
 
 var errOverflow = errors.New("too many mailboxes to watch")

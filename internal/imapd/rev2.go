@@ -13,12 +13,8 @@ func wentWithRev2(command imap.Command) string {
 		return recentItem(c.Items)
 	case *imap.List:
 		return recentItem(c.Status)
-	case *imap.Search:
-		return recentKey(&c.Key)
-	case *imap.Sort:
-		return recentKey(&c.Key)
-	case *imap.Thread:
-		return recentKey(&c.Key)
+	case searching:
+		return recentKey(c.Program())
 	case *imap.Fetch:
 		if slices.ContainsFunc(c.Items, func(i imap.FetchItem) bool { return i.Attr.Old() }) {
 			return "RFC822"

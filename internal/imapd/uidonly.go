@@ -17,15 +17,14 @@ func usesNumbers(req *imap.Request) bool {
 	switch c := req.Command.(type) {
 	case *imap.Select:
 		return c.QResync != nil && c.QResync.MatchSeq != nil
-	case *imap.Search:
-		return c.Key.Any(ofNumbers)
-	case *imap.Sort:
-		return c.Key.Any(ofNumbers)
-	case *imap.Thread:
-		return c.Key.Any(ofNumbers)
+	case searching:
+		return c.Program().Any(ofNumbers)
 	}
 	return false
 }
+
+// searching is SEARCH, SORT and THREAD.
+type searching interface{ Program() *imap.Key }
 
 func ofNumbers(k *imap.Key) bool { return k.Op == imap.KeySeq && !k.Set.Saved() }
 

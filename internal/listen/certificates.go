@@ -70,19 +70,6 @@ func (c *Certificates) Reload() error {
 // Current is the pair as last read.
 func (c *Certificates) Current() *Identity { return c.current.Load() }
 
-// Config is a configuration that follows Reload, for servers that keep one.
-func (c *Certificates) Config() *tls.Config {
-	return &tls.Config{
-		MinVersion: tls.VersionTLS12,
-		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
-			return c.Current().Config, nil
-		},
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-			return &c.Current().Config.Certificates[0], nil
-		},
-	}
-}
-
 // EndPointBinding is the channel binding tls-server-end-point: a hash of the server's certificate (RFC 5929 §4.1). There
 // is none for signatures without a hash of their own, such as Ed25519.
 func EndPointBinding(leaf *x509.Certificate) ([]byte, error) {

@@ -86,9 +86,8 @@ func TestCertificates(t *testing.T) {
 	if !c.Current().Config.SessionTicketsDisabled || c.Current().Config.MinVersion != tls.VersionTLS12 {
 		t.Error("options are not in the configuration")
 	}
-	config, client := c.Config(), &tls.Config{InsecureSkipVerify: true}
 	shown := func() string {
-		_, state := handshake(t, config, client)
+		_, state := handshake(t, c.Current().Config, &tls.Config{InsecureSkipVerify: true})
 		return state.PeerCertificates[0].Subject.CommonName
 	}
 	if shown() != "one.example" || c.Current().Leaf.Subject.CommonName != "one.example" {

@@ -13,9 +13,9 @@ import (
 	"testing"
 	"time"
 
-	"postrider/internal/usertest"
-
 	"golang.org/x/sys/unix"
+
+	"postrider/internal/usertest"
 )
 
 const unique = "1760000000.0b1c2d3f4g5h6j7k.mail.example.org"

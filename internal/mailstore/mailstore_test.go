@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"postrider/internal/usertest"
-
 	"golang.org/x/sys/unix"
+
+	"postrider/internal/usertest"
 )
 
 func newStore(t testing.TB, opts Options) *Store {

@@ -2,6 +2,7 @@ package mailstore
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 )
@@ -128,6 +129,19 @@ func (n *numbering) indexed(uid uint32) *Message {
 	return nil
 }
 
+// take numbers what differs.
+func (n *numbering) take(d *difference) {
+	for _, m := range d.put {
+		n.number(m)
+	}
+	for _, m := range d.added {
+		n.number(m)
+	}
+	for _, uid := range d.gone {
+		n.vanish(uid)
+	}
+}
+
 // number gives a message that is put into the state its mod-sequence.
 func (n *numbering) number(m *Message) {
 	was := n.indexed(m.UID)
@@ -187,12 +201,7 @@ func (n *numbering) compare() (unseen map[uint32]entry) {
 }
 
 func sortedUIDs(m map[uint32]entry) []uint32 {
-	list := make([]uint32, 0, len(m))
-	for uid := range m {
-		list = append(list, uid)
-	}
-	slices.Sort(list)
-	return list
+	return slices.Sorted(maps.Keys(m))
 }
 
 // renamed changes the messages of the letters whose keywords have other names now.

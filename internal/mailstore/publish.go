@@ -157,15 +157,7 @@ func (f *folder) numberIn(o *openIndex, next *state, d *difference) error {
 // write completes the numbers and appends to the index what it does not have.
 func (f *folder) write(o *openIndex, n *numbering, d *difference, news bool) error {
 	next := n.next
-	for _, m := range d.put {
-		n.number(m)
-	}
-	for _, m := range d.added {
-		n.number(m)
-	}
-	for _, uid := range d.gone {
-		n.vanish(uid)
-	}
+	n.take(d)
 	f.unseen = n.compare()
 	if letters := otherLetters(&next.letters, &o.h.Letters); letters != 0 {
 		n.renamed(letters)
@@ -218,15 +210,7 @@ func (f *folder) numberAlone(next *state, d *difference) {
 		return
 	}
 	n := numbering{old: f.state, next: next, modSeq: modSeq}
-	for _, m := range d.put {
-		n.number(m)
-	}
-	for _, m := range d.added {
-		n.number(m)
-	}
-	for _, uid := range d.gone {
-		n.vanish(uid)
-	}
+	n.take(d)
 	if letters := otherLetters(&next.letters, &f.state.letters); letters != 0 {
 		n.renamed(letters)
 	}

@@ -8,9 +8,9 @@ import (
 	"os"
 	"path/filepath"
 
-	"postrider/internal/maildir"
-
 	"golang.org/x/sys/unix"
+
+	"postrider/internal/maildir"
 )
 
 // maxCounts bounds how often a Maildir is counted that others change meanwhile.
