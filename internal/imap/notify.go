@@ -1,7 +1,5 @@
 package imap
 
-import "strings"
-
 // Notify is NOTIFY (RFC 5465); without groups it is NOTIFY NONE.
 type Notify struct {
 	Status bool // STATUS responses first
@@ -138,7 +136,6 @@ func (p *parser) notifyGroup() (g NotifyGroup) {
 
 // notifyEvents reads events; what is to be fetched of a new message stands behind MessageNew, in parentheses.
 func (p *parser) notifyEvents(g *NotifyGroup) {
-	any := false
 	p.list(func() {
 		if p.peek() == '(' && g.Events == MessageNew && g.Fetch == nil {
 			p.list(func() { g.Fetch = append(g.Fetch, p.fetchItem(p.word())) })
@@ -147,14 +144,13 @@ func (p *parser) notifyEvents(g *NotifyGroup) {
 			}
 			return
 		}
-		event := notifyEvents[strings.ToUpper(p.word())]
+		event := notifyEvents[p.word()]
 		if event == 0 {
 			p.refuse(NO, CodeBadEvent, "unsupported event")
 		}
-		any = true
 		g.Events |= event
 	})
-	if !any {
+	if g.Events == 0 {
 		p.fail("no events")
 	}
 }
