@@ -7,27 +7,25 @@ import (
 	"time"
 )
 
-// newTestVerifier has a clock that its sleep moves, and returns the log of sleeps.
-func newTestVerifier(t *testing.T) (*verifier, *clock, *[]time.Duration) {
+// newTestVerifier has a clock that its sleep moves.
+func newTestVerifier(t *testing.T) (*verifier, *clock) {
 	t.Helper()
 	turns, c := newTestThrottle()
 	s := testSettings(t, &recorder{})
 	s.FailureDelay, s.MaxDelay = time.Second, 16*time.Second
 	v := newVerifier(s, turns)
-	slept := new([]time.Duration)
 	v.sleep = func(ctx context.Context, d time.Duration) error {
-		*slept = append(*slept, d)
 		c.advance(d)
 		return ctx.Err()
 	}
-	return v, c, slept
+	return v, c
 }
 
 // Whatever the check did and for how long, a failure is answered at the same moment.
 func TestFailureMoment(t *testing.T) {
 	t.Parallel()
 	for _, work := range []time.Duration{0, time.Millisecond, 300 * time.Millisecond, time.Second} {
-		v, c, _ := newTestVerifier(t)
+		v, c := newTestVerifier(t)
 		start := c.now()
 		_, err := v.decide(t.Context(), attempt{remote: abuse}, identity{name: "x"}, func(attempt) (verdict, error) {
 			c.advance(work)
@@ -47,7 +45,7 @@ func TestFailureMoment(t *testing.T) {
 
 func TestSuccessAndLaterDoNotWait(t *testing.T) {
 	t.Parallel()
-	v, c, _ := newTestVerifier(t)
+	v, c := newTestVerifier(t)
 	start := c.now()
 	if _, err := v.decide(t.Context(), attempt{remote: home}, identity{name: "x"}, func(attempt) (verdict, error) { return verdict{}, nil }); err != nil {
 		t.Error(err)
@@ -69,7 +67,7 @@ func TestSuccessAndLaterDoNotWait(t *testing.T) {
 
 func TestTooManyFailuresAreNotVerified(t *testing.T) {
 	t.Parallel()
-	v, c, _ := newTestVerifier(t)
+	v, c := newTestVerifier(t)
 	a, id := attempt{remote: abuse}, identity{name: "alice"}
 	refuse := func(attempt) (verdict, error) { return verdict{reason: passwordMismatch}, nil }
 	v.decide(t.Context(), a, id, refuse)
@@ -91,7 +89,7 @@ func TestTooManyFailuresAreNotVerified(t *testing.T) {
 // The same steps are taken for every name: one hash, and the same question to PAM.
 func TestUnknownUserCostsTheSame(t *testing.T) {
 	t.Parallel()
-	v, _, _ := newTestVerifier(t)
+	v, _ := newTestVerifier(t)
 	hashes := 0
 	v.decoy = countingSecret{&hashes}
 	system := &fakeSystem{}
@@ -123,7 +121,7 @@ func (c countingSecret) String() string     { return "" }
 
 func TestHashesAreLimited(t *testing.T) {
 	t.Parallel()
-	v, _, _ := newTestVerifier(t)
+	v, _ := newTestVerifier(t)
 	v.gate = newGate(2, 1)
 	leave := mustEnter(t, v.gate, false)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -470,7 +471,7 @@ func (p *peer) line() (string, error) {
 		}
 		n, _ := strconv.Atoi(size[1])
 		text := make([]byte, n)
-		if _, err := readFull(p.r, text); err != nil {
+		if _, err := io.ReadFull(p.r, text); err != nil {
 			return b.String(), err
 		}
 		b.WriteString("\r\n" + string(text))

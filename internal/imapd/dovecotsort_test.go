@@ -69,7 +69,7 @@ func newSortPair(t *testing.T, seed uint64, messages int) *pair {
 	g := &sortedMail{generator{rand.New(rand.NewPCG(seed, 0))}}
 	for i := range messages {
 		arrived := time.Date(2026, 10, 1, 0, i*7919%1000, 0, 0, time.UTC) // in an order of their own
-		p.put(fmt.Sprintf("cur/%d.M1P1.h:2,%s", 1000000000+i, []string{"", "S"}[i%2]), g.message(i, messages), arrived)
+		p.put(fmt.Sprintf("cur/%d.M1P1.h:2,%s", 1000000000+i, []string{"", "S"}[i%2]), g.message(i), arrived)
 	}
 	for side, peer := range []*peer{p.dovecot(), p.ours()} {
 		for i := range clients {
@@ -99,7 +99,7 @@ func (p *pair) answers(t *testing.T, side int, tag, command string) string {
 // sortedMail makes messages.
 type sortedMail struct{ generator }
 
-func (g *sortedMail) message(i, messages int) string {
+func (g *sortedMail) message(i int) string {
 	var b strings.Builder
 	field := func(name, body string) {
 		if !g.one(15) {

@@ -24,7 +24,7 @@ func (s *session) makeFolders(ctx context.Context) {
 		if f.Name == "" || slices.Contains(names, f.Name) {
 			continue
 		}
-		if err := s.o.Store.Create(ctx, f.Name); err != nil && !errors.Is(err, mailstore.ErrExists) {
+		if err := s.o.Store.Create(f.Name); err != nil && !errors.Is(err, mailstore.ErrExists) {
 			s.o.Log.Error("make special folders: %v", err)
 			return
 		}
@@ -47,7 +47,7 @@ func (s *session) create(ctx context.Context, c *imap.Create) reply {
 	if len(c.Use) > 0 {
 		return s.createFor(ctx, name, c.Use)
 	}
-	if err := s.o.Store.Create(ctx, name); err != nil {
+	if err := s.o.Store.Create(name); err != nil {
 		return s.refusal("create", name, err)
 	}
 	return s.created(name)

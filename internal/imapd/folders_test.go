@@ -144,7 +144,7 @@ func TestDeletedSpecialFolder(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	s.options.Folders = specials
-	if err := s.store.Create(t.Context(), "Drafts"); err != nil {
+	if err := s.store.Create("Drafts"); err != nil {
 		t.Fatal(err)
 	}
 	c := s.connect()

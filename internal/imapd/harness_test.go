@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -219,7 +220,7 @@ func (c *client) line() string {
 		}
 		n, _ := strconv.Atoi(size[1])
 		text := make([]byte, n)
-		if _, err := readFull(c.r, text); err != nil {
+		if _, err := io.ReadFull(c.r, text); err != nil {
 			c.t.Fatal("read literal:", err)
 		}
 		b.WriteString("\r\n" + string(text))
@@ -227,15 +228,6 @@ func (c *client) line() string {
 }
 
 var literalHeader = regexp.MustCompile(`\{(\d+)\}$`)
-
-func readFull(r *bufio.Reader, b []byte) (n int, err error) {
-	for n < len(b) && err == nil {
-		var k int
-		k, err = r.Read(b[n:])
-		n += k
-	}
-	return n, err
-}
 
 // expect reads as many lines as are given; in each, "…" stands for anything.
 func (c *client) expect(want ...string) {

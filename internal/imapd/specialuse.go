@@ -86,7 +86,7 @@ func (s *session) createFor(ctx context.Context, name string, wanted []imap.Mail
 	if !ok {
 		return badUse()
 	}
-	if err := s.o.Store.Create(ctx, name); err != nil {
+	if err := s.o.Store.Create(name); err != nil {
 		return s.refusal("create", name, err)
 	}
 	entry := mailstore.MetadataEntry{Name: mailstore.SpecialUse, Value: joinUses(chosen)}

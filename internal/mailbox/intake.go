@@ -33,7 +33,7 @@ type intake struct {
 
 // newIntake makes the folder, if there is none, and finds out what of the source has come already.
 func newIntake(ctx context.Context, c *command, from origin, folder string) (*intake, error) {
-	if err := c.store.Create(ctx, folder); err != nil && !errors.Is(err, mailstore.ErrExists) {
+	if err := c.store.Create(folder); err != nil && !errors.Is(err, mailstore.ErrExists) {
 		return nil, err
 	}
 	box, err := c.store.Open(ctx, folder, true)

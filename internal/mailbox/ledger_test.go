@@ -17,9 +17,9 @@ func ownerOf(t testing.TB, path string) uint32 {
 	return info.Sys().(*syscall.Stat_t).Uid
 }
 
-func testLedger(t testing.TB, root, identity string) *ledger {
+func testLedger(t testing.TB, root string) *ledger {
 	t.Helper()
-	l, err := openLedger(root, origin{"source", identity}, "INBOX")
+	l, err := openLedger(root, origin{"source", "1"}, "INBOX")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +40,7 @@ func TestLedger(t *testing.T) {
 	defer box.Close()
 	came := box.Messages()[1].Name()
 
-	l := testLedger(t, root, "1")
+	l := testLedger(t, root)
 	if err := errors.Join(l.expect([]uint64{7, 8}, []string{"a", "b"}), l.confirm([]uint64{7, 8}, 100)); err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +49,7 @@ func TestLedger(t *testing.T) {
 	}
 	l.file.WriteString("11 cut sho")
 	for range 2 {
-		l = testLedger(t, root, "1")
+		l = testLedger(t, root)
 		if err := l.settle(box.Messages()); err != nil {
 			t.Fatal(err)
 		}
@@ -60,7 +60,7 @@ func TestLedger(t *testing.T) {
 	if err := errors.Join(l.expect([]uint64{9}, []string{"d"}), l.confirm([]uint64{9}, 200)); err != nil {
 		t.Fatal(err)
 	}
-	if l = testLedger(t, root, "1"); l.position != 200 || len(l.done) != 4 {
+	if l = testLedger(t, root); l.position != 200 || len(l.done) != 4 {
 		t.Error(l.position, l.done)
 	}
 	if _, err := openLedger(root, origin{"source", "2"}, "INBOX"); !errors.Is(err, errOtherSource) {
@@ -74,16 +74,16 @@ func FuzzLedger(f *testing.F) {
 	f.Add(strings.Repeat("x", 5000))
 	f.Fuzz(func(t *testing.T, text string) {
 		root := t.TempDir()
-		l := testLedger(t, root, "1")
+		l := testLedger(t, root)
 		if err := l.expect(nil, nil); err != nil {
 			t.Fatal(err)
 		}
 		l.file.WriteString(text)
-		l = testLedger(t, root, "1")
+		l = testLedger(t, root)
 		if err := errors.Join(l.settle(nil), l.expect([]uint64{1 << 40}, []string{"x"}), l.confirm([]uint64{1 << 40}, 5)); err != nil {
 			t.Fatal(err)
 		}
-		if again := testLedger(t, root, "1"); again.position != 5 || !again.has(1<<40) || len(again.done) != len(l.done) {
+		if again := testLedger(t, root); again.position != 5 || !again.has(1<<40) || len(again.done) != len(l.done) {
 			t.Fatal(again.position, len(again.done), len(l.done))
 		}
 	})

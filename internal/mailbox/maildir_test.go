@@ -68,7 +68,7 @@ func openStore(t testing.TB, root string) *mailstore.Store {
 func fill(t testing.TB, s *mailstore.Store, folder string, from, n int) {
 	t.Helper()
 	if ok, err := s.Exists(folder); err == nil && !ok {
-		if err := s.Create(t.Context(), folder); err != nil {
+		if err := s.Create(folder); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -123,11 +123,11 @@ func BenchmarkFolders(b *testing.B) {
 	b.Run("create", func(b *testing.B) {
 		for b.Loop() {
 			s := newStore(b, Options{})
-			each(b, folders, func(name string) error { return s.Create(context.Background(), name) })
+			each(b, folders, func(name string) error { return s.Create(name) })
 		}
 	})
 	s := newStore(b, Options{})
-	each(b, folders, func(name string) error { return s.Create(context.Background(), name) })
+	each(b, folders, func(name string) error { return s.Create(name) })
 	b.Run("subscribe", func(b *testing.B) {
 		for b.Loop() {
 			os.Remove(s.root + "/" + subscriptionsFile)

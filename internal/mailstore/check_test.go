@@ -12,9 +12,9 @@ import (
 )
 
 // problems are what Check reports, without root.
-func problems(t testing.TB, root string, sizes bool) (list []string) {
+func problems(t testing.TB, root string) (list []string) {
 	t.Helper()
-	err := Check(t.Context(), root, sizes, func(path, problem string) {
+	err := Check(t.Context(), root, true, func(path, problem string) {
 		list = append(list, strings.ReplaceAll(path+": "+problem, root+"/", ""))
 	})
 	if err != nil {
@@ -28,7 +28,7 @@ func TestCheckGood(t *testing.T) {
 	t.Parallel()
 	s := newStore(t, Options{})
 	for _, name := range []string{"A.B", "Entwürfe"} {
-		if err := s.Create(t.Context(), name); err != nil {
+		if err := s.Create(name); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -37,7 +37,7 @@ func TestCheckGood(t *testing.T) {
 	if err := s.Subscribe(t.Context(), "A.B", true); err != nil {
 		t.Fatal(err)
 	}
-	if got := problems(t, s.root, true); len(got) > 0 {
+	if got := problems(t, s.root); len(got) > 0 {
 		t.Error(strings.Join(got, "\n"))
 	}
 }
@@ -45,7 +45,7 @@ func TestCheckGood(t *testing.T) {
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	s := newStore(t, Options{})
-	if err := s.Create(t.Context(), "Entwürfe"); err != nil {
+	if err := s.Create("Entwürfe"); err != nil {
 		t.Fatal(err)
 	}
 	old := time.Now().Add(-48 * time.Hour)
@@ -89,7 +89,7 @@ func TestCheck(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := snapshot(t, s.root)
-	got := problems(t, s.root, true)
+	got := problems(t, s.root)
 	got = slices.DeleteFunc(got, func(p string) bool { // either of them may be the first
 		return strings.HasPrefix(p, "cur/1.a:2,") && strings.Contains(p, "is the same message as cur/1.a:2,")
 	})

@@ -36,7 +36,7 @@ func TestCopyOfChanged(t *testing.T) {
 	for range 2 {
 		appendTo(t, s, Inbox, "Subject: x\n\n", Flagged, "old")
 	}
-	if err := s.Create(t.Context(), "to"); err != nil {
+	if err := s.Create("to"); err != nil {
 		t.Fatal(err)
 	}
 	b, changed := openBox(t, s, Inbox), openBox(t, other, Inbox)

@@ -108,7 +108,7 @@ func (s *Store) Exists(name string) (bool, error) {
 }
 
 // Create makes a folder. Its parents need none of their own, as in Dovecot.
-func (s *Store) Create(ctx context.Context, name string) error {
+func (s *Store) Create(name string) error {
 	name, err := normalName(name)
 	if err != nil {
 		return err
@@ -295,7 +295,7 @@ func (s *Store) rename(ctx context.Context, from, to string) error {
 
 // renameInbox moves the mail of INBOX to a new folder.
 func (s *Store) renameInbox(ctx context.Context, to string) error {
-	if err := s.Create(ctx, to); err != nil {
+	if err := s.Create(to); err != nil {
 		return err
 	}
 	b, err := s.Open(ctx, Inbox, false)

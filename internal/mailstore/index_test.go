@@ -279,7 +279,7 @@ func TestKept(t *testing.T) {
 	visit(b, "INBOX")
 	for i := range maxKept {
 		name := fmt.Sprint("F", i)
-		if err := a.Create(t.Context(), name); err != nil {
+		if err := a.Create(name); err != nil {
 			t.Fatal(err)
 		}
 		visit(a, name)
@@ -294,7 +294,7 @@ func TestKept(t *testing.T) {
 	}
 	last := fmt.Sprint("F", maxKept-1)
 	os.RemoveAll(a.root + "/." + last)
-	if err := a.Create(t.Context(), last); err != nil {
+	if err := a.Create(last); err != nil {
 		t.Fatal(err)
 	}
 	visit(a, last)

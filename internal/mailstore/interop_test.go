@@ -171,7 +171,7 @@ func TestDovecot(t *testing.T) {
 	if got := d.do(`LSUB "" *`); !strings.Contains(got, "Entw&APw-rfe") || !strings.Contains(got, "Foo.Bar") {
 		t.Error(got)
 	}
-	if err := s.Create(t.Context(), "Ours.Ü"); err != nil {
+	if err := s.Create("Ours.Ü"); err != nil {
 		t.Error(err)
 	}
 	d.do("RENAME Ours Theirs")

@@ -12,7 +12,7 @@ import (
 func TestReclaimedLetters(t *testing.T) {
 	t.Parallel()
 	s := newStore(t, Options{})
-	if err := s.Create(t.Context(), "to"); err != nil {
+	if err := s.Create("to"); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"", "/.to"} {

@@ -382,7 +382,7 @@ func TestCopyMove(t *testing.T) {
 	for i := range 4 {
 		appendTo(t, s, "INBOX", fmt.Sprintf("%d\r\n", i), Seen, fmt.Sprint("k", i))
 	}
-	if err := s.Create(t.Context(), "Über.x"); err != nil {
+	if err := s.Create("Über.x"); err != nil {
 		t.Fatal(err)
 	}
 	b := openBox(t, s, "INBOX")
@@ -430,7 +430,7 @@ func TestFolders(t *testing.T) {
 	t.Parallel()
 	s := newStore(t, Options{})
 	for _, name := range []string{"Foo.Bar", "Foo.Bar.Baz", "A&B", "Entwürfe"} {
-		if err := s.Create(t.Context(), name); err != nil {
+		if err := s.Create(name); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -442,7 +442,7 @@ func TestFolders(t *testing.T) {
 		t.Errorf("%s, want %s", got, want)
 	}
 	for _, name := range []string{"", ".", "a..b", "a/b", ".a", "a.", "a\nb", strings.Repeat("ü", 120), "\xff", "INBOX"} {
-		if err := s.Create(t.Context(), name); !errors.Is(err, ErrName) && !errors.Is(err, ErrExists) {
+		if err := s.Create(name); !errors.Is(err, ErrName) && !errors.Is(err, ErrExists) {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
@@ -472,7 +472,7 @@ func TestFolders(t *testing.T) {
 	if err := s.Delete("Neu.Ü.Bar"); err != nil {
 		t.Error(err)
 	}
-	if err := s.Create(t.Context(), "Neu.Ü.Bar"); err != nil {
+	if err := s.Create("Neu.Ü.Bar"); err != nil {
 		t.Error(err)
 	}
 	if v := openBox(t, s, "Neu.Ü.Bar").UIDValidity(); v <= old {

@@ -34,7 +34,7 @@ func TestProcesses(t *testing.T) {
 	t.Parallel()
 	const workers, deliveries = 4, 60
 	s := newStore(t, Options{})
-	for _, err := range []error{s.Create(t.Context(), "A"), s.Create(t.Context(), "B")} {
+	for _, err := range []error{s.Create("A"), s.Create("B")} {
 		if err != nil {
 			t.Fatal(err)
 		}

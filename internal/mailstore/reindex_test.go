@@ -17,12 +17,12 @@ func TestReindex(t *testing.T) {
 	age(t, b)
 	syncBox(t, b)
 	index, kept := s.root+"/"+indexFile, s.root+"/"+cache.FileName
-	if got := problems(t, s.root, true); len(got) > 0 {
+	if got := problems(t, s.root); len(got) > 0 {
 		t.Error(got)
 	}
 	write(t, index, "no index")
 	write(t, kept, "no cache")
-	if got := problems(t, s.root, true); !slices.Equal(got, []string{"postrider.index: unexpected EOF: it will be made anew"}) &&
+	if got := problems(t, s.root); !slices.Equal(got, []string{"postrider.index: unexpected EOF: it will be made anew"}) &&
 		!slices.Equal(got, []string{"postrider.index: index cannot be used: it will be made anew"}) {
 		t.Error(got)
 	}
@@ -36,7 +36,7 @@ func TestReindex(t *testing.T) {
 	if text := read(t, index); len(text) < headerSize {
 		t.Errorf("index of %d octets", len(text))
 	}
-	if got := problems(t, s.root, true); len(got) > 0 {
+	if got := problems(t, s.root); len(got) > 0 {
 		t.Error(got)
 	}
 	if err := fresh.Reindex(t.Context(), "none"); err == nil {
@@ -79,7 +79,7 @@ func TestCheckCache(t *testing.T) {
 		if err := cache.Append(s.root+"/"+cache.FileName, batch); err != nil {
 			t.Fatal(err)
 		}
-		if got := problems(t, s.root, true); len(got) != want {
+		if got := problems(t, s.root); len(got) != want {
 			t.Error(wire, got)
 		}
 	}

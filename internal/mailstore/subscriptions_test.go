@@ -50,7 +50,7 @@ func TestFirstSubscriptions(t *testing.T) {
 func TestExists(t *testing.T) {
 	t.Parallel()
 	s := newStore(t, Options{})
-	if err := s.Create(t.Context(), "A.B"); err != nil {
+	if err := s.Create("A.B"); err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]bool{"INBOX": true, "inbox": true, "A.B": true, "A": false, "B": false} {

@@ -391,7 +391,7 @@ func (l *ledger) stillWorks(t *testing.T, ctx context.Context, s *mailstore.Stor
 			t.Error(err)
 		}
 	}
-	if err := s.Create(ctx, "Last"); err != nil {
+	if err := s.Create("Last"); err != nil {
 		t.Error(err)
 	}
 	if err := s.Delete("Last"); err != nil {
@@ -430,7 +430,7 @@ func TestStoreWorker(t *testing.T) {
 	}
 	w := &storeWorker{TB: t, store: s, ctx: t.Context(), tell: os.NewFile(3, "tell")}
 	fmt.Sscan(os.Getenv("STORE_ROUND"), &w.round)
-	if err := s.Create(w.ctx, "Other"); err != nil && w.round == 0 {
+	if err := s.Create("Other"); err != nil && w.round == 0 {
 		t.Fatal(err)
 	}
 	for i := range 10 {
@@ -547,7 +547,7 @@ func (w *storeWorker) other() {
 // folders makes a tree, renames it, and deletes a part of it.
 func (w *storeWorker) folders(name string) {
 	for _, sub := range []string{"", ".a", ".b"} {
-		w.check(w.store.Create(w.ctx, name+sub))
+		w.check(w.store.Create(name+sub))
 	}
 	w.check(w.store.Subscribe(w.ctx, name, true))
 	w.say("subscribed %s", name)
