@@ -547,7 +547,7 @@ func (w *storeWorker) other() {
 // folders makes a tree, renames it, and deletes a part of it.
 func (w *storeWorker) folders(name string) {
 	for _, sub := range []string{"", ".a", ".b"} {
-		w.check(w.store.Create(name+sub))
+		w.check(w.store.Create(name + sub))
 	}
 	w.check(w.store.Subscribe(w.ctx, name, true))
 	w.say("subscribed %s", name)
