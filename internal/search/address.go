@@ -1,6 +1,8 @@
 package search
 
 import (
+	"bytes"
+	"slices"
 	"strings"
 
 	"postrider/internal/mime"
@@ -11,11 +13,16 @@ import (
 const maxAddresses = 1000
 
 func isAddressField(name string) bool {
-	switch strings.ToLower(name) {
-	case "from", "to", "cc", "bcc":
-		return true
-	}
-	return false
+	return slices.ContainsFunc([]string{"From", "To", "Cc", "Bcc"}, func(f string) bool { return strings.EqualFold(f, name) })
+}
+
+// marks are what the other form of a plain address may have where the value has none.
+const marks = "\"\\<>"
+
+// isPlainAddress says that a value is one address, in ASCII, whose other form is the same but for marks.
+func isPlainAddress(value []byte) bool {
+	_, _, rest, ok := mime.PlainAddress(value)
+	return ok && len(rest) == 0 && bytes.IndexByte(value, '"') < 0 && asciiPrefix(value) == len(value)
 }
 
 // addressForm adds an address list, written anew, to b: `Name <mailbox@domain>, …`, without comments and needless quotes.

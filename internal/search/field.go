@@ -31,6 +31,9 @@ func (r *reader) matchForm(name string, value []byte, n *needle) bool {
 	var form []byte
 	switch {
 	case isAddressField(name):
+		if n.noMarks && isPlainAddress(value) {
+			return false
+		}
 		r.form = addressForm(r.form[:0], value[:min(len(value), maxPiece)])
 		form = r.form
 	case strings.EqualFold(name, "Subject"):

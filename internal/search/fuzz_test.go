@@ -62,3 +62,20 @@ func FuzzMessage(f *testing.F) {
 		}
 	})
 }
+
+// FuzzPlainAddress: what is not in the value of a plain address is not in its other form.
+func FuzzPlainAddress(f *testing.F) {
+	f.Add([]byte("Alice Example <alice@example.org>"), "e alice")
+	f.Add([]byte("O'Neil <a.b@c>"), "'neil")
+	f.Add([]byte("=?utf-8?q?J=C3=B6rg?= =?utf-8?q?x?= <a@b>"), "jörgx <a")
+	f.Add([]byte("a@b"), "a@b")
+	f.Fuzz(func(t *testing.T, value []byte, text string) {
+		if text == "" || !isPlainAddress(value) {
+			return
+		}
+		n, r := newNeedle(text), newReader()
+		if n.noMarks && !r.matchValue(value, n) && r.matchValue(addressForm(nil, value), n) {
+			t.Errorf("%q is in the other form of %q", text, value)
+		}
+	})
+}

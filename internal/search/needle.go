@@ -1,5 +1,7 @@
 package search
 
+import "bytes"
+
 // needle is a text to be found: a Knuth-Morris-Pratt automaton that also knows how far it may skip while nothing of it has
 // been seen (as Horspool does). It is found in linear time in text that comes in pieces of any size. Letters of ASCII match
 // in either case; all other characters are to be casemapped in text and needle.
@@ -7,11 +9,14 @@ type needle struct {
 	text []byte
 	fail []int32    // fail[n]: the longest proper prefix of text that text[:n+1] ends with
 	skip [256]int32 // how far to go on if this octet stands where the last one of the needle would
+
+	noMarks bool // there are no marks in it
 }
 
 // newNeedle prepares a text that is not empty.
 func newNeedle(text string) *needle {
 	n := &needle{text: casemapped(text)}
+	n.noMarks = !bytes.ContainsAny(n.text, marks)
 	n.fail = make([]int32, len(n.text))
 	for i, k := 1, int32(0); i < len(n.text); i++ {
 		k = n.step(k, n.text[i])

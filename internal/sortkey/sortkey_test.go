@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"postrider/internal/imap"
-	"postrider/internal/mime"
 )
 
 func keyOf(header string) Key {
@@ -111,30 +110,6 @@ func TestSent(t *testing.T) {
 			t.Errorf("%q: %+v, not %+v", header, got, want)
 		}
 	}
-}
-
-// FuzzAddress compares the short way to an address with the long one.
-func FuzzAddress(f *testing.F) {
-	for _, s := range []string{"a@b", "A b <c.d@e.f>, g", "\"A, b\" <c@d>", "=?utf-8?q?x?= <a@b>", " a.b@c,d", "\"\" <a@b>", "a  b <c@d>", "a. <b@c>"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, value string) {
-		words, address, at := plainAddress([]byte(value))
-		if at == 0 {
-			return
-		}
-		list := mime.ParseAddresses([]byte(value), 1)
-		if len(list) != 1 || list[0].Domain == nil || *list[0].Mailbox+"@"+*list[0].Domain != string(address) || *list[0].Mailbox != string(address[:at]) {
-			t.Fatalf("%q: %q", value, address)
-		}
-		name := ""
-		if list[0].Name != nil {
-			name = *list[0].Name
-		}
-		if name != string(words) {
-			t.Errorf("%q: %q, not %q", value, words, name)
-		}
-	})
 }
 
 // FuzzParse checks that what is taken for a key can be asked for all, and is of bounded size.
