@@ -30,7 +30,7 @@ type Cache struct {
 	path string
 
 	mu      sync.RWMutex
-	file    *os.File // nil = there is none, or it was not looked at
+	file    *os.File // nil = there is none, or it was let go of
 	id      inode
 	end     int64 // of the blocks that are known
 	stuck   bool  // what follows is no block, or not yet
@@ -64,10 +64,18 @@ func (e *entry) info() Info { return Info{Size: e.size, Wire: e.wire, Date: time
 func Open(path string) *Cache { return &Cache{path: path} }
 
 // Close forgets what was read. The Cache can be used again.
-func (c *Cache) Close() {
+func (c *Cache) Close() { c.Rest(0) }
+
+// Rest lets go of the file until the next Refresh. What was read of it is remembered if that is of no more than most records.
+func (c *Cache) Rest(most int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.forget()
+	if len(c.entries) > most {
+		c.forget()
+	} else if c.file != nil {
+		c.file.Close()
+		c.file = nil
+	}
 }
 
 func (c *Cache) forget() {
@@ -88,25 +96,33 @@ func (c *Cache) Refresh() {
 		return
 	}
 	if id := (inode{uint64(st.Dev), st.Ino}); c.file == nil || c.id != id || st.Size < c.end {
-		c.forget()
-		c.reopen()
+		c.open()
 	}
 	if c.file != nil && st.Size > c.end {
 		c.read(st.Size)
 	}
 }
 
-func (c *Cache) reopen() {
+// open opens the file. What is remembered of it counts if it is the same one, of which as much is there.
+func (c *Cache) open() {
+	rested := c.file == nil
 	f, info, err := openFile(c.path, os.O_RDONLY)
 	if err != nil {
+		c.forget()
 		return
 	}
 	st := info.Sys().(*syscall.Stat_t)
+	id := inode{uint64(st.Dev), st.Ino}
+	if rested && c.id == id && endsWell(f, c.end) {
+		c.file = f
+		return
+	}
+	c.forget()
 	if !hasMagic(f) {
 		f.Close()
 		return
 	}
-	c.file, c.id, c.end = f, inode{uint64(st.Dev), st.Ino}, int64(len(magic))
+	c.file, c.id, c.end = f, id, int64(len(magic))
 	likely := int(min(st.Size/usualSize, maxEntries))
 	c.entries, c.index = make([]entry, 0, likely), make(map[uint64]int32, likely)
 }
@@ -168,7 +184,7 @@ func (c *Cache) Key(w *Window, base string, size int64) (key []byte, sent sortke
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	e, ok := c.find(base, size)
-	if !ok {
+	if !ok || c.file == nil {
 		return nil, sortkey.Sent{}, false
 	}
 	key = w.load(c.file, &e.key)
@@ -180,7 +196,7 @@ func (c *Cache) Get(w *Window, base string, size int64) *Record {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	e, ok := c.find(base, size)
-	if !ok {
+	if !ok || c.file == nil {
 		return nil
 	}
 	if string(w.record(c.file, &e)) != base {

@@ -244,6 +244,44 @@ func TestUnderway(t *testing.T) {
 	}
 }
 
+// TestRest: who comes back reads what is new, and all if the file is another one.
+func TestRest(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	add(t, dir, "a", "b")
+	c := Open(in(dir))
+	defer c.Close()
+	names := []string{"a", "b", "c", "d", "e"}
+	expect(t, c, names, "a", "b")
+	if c.Rest(1); len(c.entries) > 0 {
+		t.Error("more is remembered than was allowed")
+	}
+	for i, again := range []struct {
+		change func() error
+		have   []string
+	}{
+		{func() error { return nil }, []string{"a", "b"}},
+		{func() error { add(t, dir, "c"); return nil }, []string{"a", "b", "c"}},
+		{func() error { return os.Truncate(in(dir), 100) }, nil},
+		{func() error { add(t, dir, "d"); return nil }, []string{"d"}},
+		{func() error { return os.WriteFile(in(dir), []byte(magic+strings.Repeat("x", 9999)), 0o600) }, nil},
+		{func() error { add(t, dir, "e"); return os.Rename(in(dir), in(dir)+"2") }, nil},
+		{func() error { return os.Rename(in(dir)+"2", in(dir)) }, []string{"e"}},
+	} {
+		c.Refresh()
+		known := len(c.entries)
+		c.Rest(10)
+		c.Rest(10)
+		if len(c.entries) != known || c.Get(new(Window), "a", -1) != nil {
+			t.Errorf("%d: %d entries, not %d", i, len(c.entries), known)
+		}
+		if err := again.change(); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, c, names, again.have...)
+	}
+}
+
 func TestTidy(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -96,11 +96,19 @@ func (s *Store) leave(f *folder) (over []*folder) {
 	if f.users--; f.users > 0 {
 		return nil
 	}
-	f.cache.Close()
+	f.cache.Rest(2 * f.count()) // more are mostly of messages that are gone
 	if s.folders[f.dir] != f {
 		return nil
 	}
 	return s.opts.Kept.put(f)
+}
+
+// count is how many messages the folder has, as far as was found out.
+func (f *folder) count() int {
+	if p := f.published.Load(); p != nil {
+		return len(p.messages)
+	}
+	return 0
 }
 
 func sameInode(a, b fileID) bool { return a.Dev == b.Dev && a.Ino == b.Ino }

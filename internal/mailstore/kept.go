@@ -8,7 +8,7 @@ import (
 // Bounds of what is kept of folders that nobody has open.
 const (
 	maxKept         = 128
-	maxKeptMessages = 150_000 // some 300 octets each, and up to 72 of ranks
+	maxKeptMessages = 150_000 // some 300 octets each, and up to 72 of ranks and 240 of what the cache has
 )
 
 // Kept are the folders that nobody has open and that the stores of one process remember all the same, for when they are opened again. The
@@ -21,10 +21,7 @@ type Kept struct {
 
 // put adds a folder, and returns those that there is no more room for.
 func (k *Kept) put(f *folder) (over []*folder) {
-	f.kept = 0
-	if p := f.published.Load(); p != nil {
-		f.kept = len(p.messages)
-	}
+	f.kept = f.count()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.folders, k.messages = append(k.folders, f), k.messages+f.kept
