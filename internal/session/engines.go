@@ -14,7 +14,7 @@ import (
 	"postrider/internal/pop3d"
 )
 
-// Engines are those of the suite, by service.
+// Engines are those of the suite, by service. Who helps them is as many as there are processors when it is called: before Main.
 func Engines() map[string]Engine {
 	e := &engines{crew: crew.New(runtime.GOMAXPROCS(0))}
 	return map[string]Engine{"imap": e.serveIMAP, "pop3": e.servePOP3}

@@ -6,12 +6,17 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 	"time"
 
 	"postrider/internal/logline"
 	"postrider/internal/sandbox"
 )
+
+// spareThreads are threads beyond the number of processors. Go looks at connections again only when nothing can run, or 10 ms later, and
+// so has a short command wait for all that take long. The kernel, which has more threads than processors to share out, lets it run first.
+const spareThreads = 4
 
 // Main is a session process. It ends when authd has closed the connection and the last session is over; the status is for the log
 // only.
@@ -24,6 +29,7 @@ func Main(engines map[string]Engine) int {
 }
 
 func run(engines map[string]Engine) error {
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + spareThreads)
 	syscall.Umask(0o077)
 	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE) // a log that ends must not end a session
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
