@@ -55,6 +55,7 @@ type fetching struct {
 	seen      []*mailstore.Message // were sent, and are to get \Seen
 	uid       bool
 	gone      bool  // a message was not there any more
+	answered  bool  // one was
 	unknown   bool  // a part could not be decoded
 	failure   error // the first of another kind
 }
@@ -190,6 +191,7 @@ func (f *fetching) one(i int, m *mailstore.Message) {
 			f.failure = err
 		}
 	default:
+		f.answered = true
 		f.sum.fetched(f.items, f.w.MessageOctets()-before)
 		if marked {
 			f.seen = append(f.seen, m)
@@ -237,7 +239,7 @@ func (f *fetching) reply() reply {
 		return f.refusal("fetch from", f.box.name, f.failure)
 	case f.unknown:
 		return no(imap.CodeUnknownCTE, "Unknown Content-Transfer-Encoding.")
-	case f.gone && f.uid: // a UID that is not there is no error (RFC 3501 §6.4.8)
+	case f.gone && (f.uid || f.answered): // a UID that is not there is no error (RFC 3501 §6.4.8); NO would be one of the others, too
 		return reply{status: imap.OK, code: imap.CodeExpungeIssued, text: someGone}
 	case f.gone:
 		return expunged()

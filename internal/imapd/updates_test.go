@@ -23,6 +23,8 @@ func TestForeignChanges(t *testing.T) {
 		C: a FETCH 1:3 (BODY.PEEK[TEXT])
 		S: * 1 FETCH (BODY[TEXT] {17}\r\nbody number 000\r\n)
 		S: * 2 FETCH (BODY[TEXT] {17}\r\nbody number 001\r\n)
+		S: a OK [EXPUNGEISSUED] Some of the requested messages no longer exist.
+		C: a FETCH 3 (BODY.PEEK[TEXT])
 		S: a NO [EXPUNGEISSUED] Some of the requested messages no longer exist.
 		C: b FETCH 3:4 FLAGS
 		S: * 3 FETCH (FLAGS ())
