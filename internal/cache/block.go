@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 	"os"
+	"slices"
 
 	"postrider/internal/sortkey"
 )
@@ -126,7 +127,7 @@ func (b *Batch) appendTo(out []byte) []byte {
 	start, le := len(out), binary.LittleEndian
 	bodies := blockHead + len(b.heads) + len(b.keys)
 	size := bodies + len(b.bodies) + blockEnd
-	out = le.AppendUint32(out, blockMark)
+	out = le.AppendUint32(slices.Grow(out, size), blockMark)
 	out = le.AppendUint32(out, uint32(len(b.heads)/headSize))
 	out = le.AppendUint32(out, uint32(size))
 	out = append(out, 0, 0, 0, 0)

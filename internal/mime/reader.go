@@ -300,7 +300,7 @@ func (s *Section) wants(line []byte) bool {
 		return s.Text == HeaderFieldsNot
 	}
 	for _, f := range s.Fields {
-		if equalFold(f, string(name)) {
+		if len(f) == len(name) && equalFold(f, string(name)) {
 			return s.Text == HeaderFields
 		}
 	}
