@@ -106,10 +106,24 @@ func (f Flag) valid() bool {
 
 // appendDateTime appends a quoted date-time (RFC 3501 §9), its day with a zero as in Dovecot.
 func appendDateTime(b []byte, t time.Time) []byte {
-	b = append(b, '"')
-	b = t.AppendFormat(b, "02-Jan-2006 15:04:05 -0700")
-	return append(b, '"')
+	year, month, day := t.Date()
+	hour, minute, second := t.Clock()
+	_, east := t.Zone()
+	sign, east := byte('+'), east/60
+	if east < 0 {
+		sign, east = '-', -east
+	}
+	b = append(appendTwo(append(b, '"'), day), '-')
+	b = append(append(b, month.String()[:3]...), '-')
+	b = append(strconv.AppendInt(b, int64(year), 10), ' ')
+	b = append(appendTwo(b, hour), ':')
+	b = append(appendTwo(b, minute), ':')
+	b = append(appendTwo(b, second), ' ', sign)
+	return append(appendTwo(appendTwo(b, east/60), east%60), '"')
 }
+
+// appendTwo appends two digits.
+func appendTwo(b []byte, n int) []byte { return append(b, '0'+byte(n/10), '0'+byte(n%10)) }
 
 func appendUint(b []byte, n uint64) []byte { return strconv.AppendUint(b, n, 10) }
 

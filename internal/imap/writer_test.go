@@ -252,3 +252,19 @@ func BenchmarkIdleConnection(b *testing.B) {
 		}
 	}
 }
+
+func TestDateTime(t *testing.T) {
+	t.Parallel()
+	for _, zone := range []string{"UTC", "Asia/Kathmandu", "America/St_Johns", "Africa/Monrovia"} {
+		place, err := time.LoadLocation(zone)
+		if err != nil {
+			t.Skip(err)
+		}
+		for _, seconds := range []int64{0, -2e9, 1, 86399, 951782400, 1795322951, 4107542399, 60e9, 3e11} {
+			at := time.Unix(seconds, 0).In(place)
+			if got, want := string(appendDateTime(nil, at)), at.Format(`"02-Jan-2006 15:04:05 -0700"`); got != want {
+				t.Errorf("%s, want %s", got, want)
+			}
+		}
+	}
+}
