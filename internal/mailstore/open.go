@@ -1,14 +1,11 @@
 package mailstore
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
-	"sync"
 	"time"
 )
 
@@ -77,20 +74,14 @@ func (b *Mailbox) Info(ctx context.Context, m *Message) (Info, error) {
 			return i, nil
 		}
 	}
-	file, err := b.OpenMessage(ctx, m)
+	var info Info
+	err := b.reach(ctx, m, func(path string) (err error) {
+		info, err = measure(path)
+		return err
+	})
 	if err != nil {
-		return Info{}, err
+		return Info{}, fmt.Errorf("measure message: %w", err)
 	}
-	defer file.Close()
-	st, err := file.Stat()
-	if err != nil {
-		return Info{}, fmt.Errorf("stat message: %w", err)
-	}
-	wire, err := wireSize(file)
-	if err != nil {
-		return Info{}, fmt.Errorf("read message: %w", err)
-	}
-	info := Info{Size: st.Size(), Wire: wire, Date: st.ModTime()}
 	m.learnInfo(info)
 	return info, nil
 }
@@ -132,35 +123,4 @@ func (b *Mailbox) stat(ctx context.Context, m *Message) (date time.Time, err err
 func (m *Message) Sizes() (size, wire int64, ok bool) {
 	size, wire = m.sizes()
 	return size, wire, size >= 0 && wire >= 0
-}
-
-// counters are the buffers of those who count sizes.
-var counters = sync.Pool{New: func() any { return new([counterSize]byte) }}
-
-const counterSize = 128 << 10 // most messages at once
-
-// wireSize counts octets with CRLF for every line end.
-func wireSize(r io.Reader) (n int64, err error) {
-	buf := counters.Get().(*[counterSize]byte)
-	defer counters.Put(buf)
-	last := byte(0)
-	for {
-		k, err := r.Read(buf[:])
-		if text := buf[:k]; k > 0 {
-			n += int64(k + bytes.Count(text, []byte{'\n'}))
-			if last == '\r' && text[0] == '\n' {
-				n--
-			}
-			if bytes.IndexByte(text, '\r') >= 0 {
-				n -= int64(bytes.Count(text, []byte("\r\n")))
-			}
-			last = text[k-1]
-		}
-		if err == io.EOF {
-			return n, nil
-		}
-		if err != nil {
-			return 0, err
-		}
-	}
 }
