@@ -56,7 +56,7 @@ func (f *Fetcher) Ahead(ctx context.Context, sources []Source, items []imap.Fetc
 	room := f.roomFor(&need)
 	a := new(ahead)
 	for _, s := range sources[:min(len(sources), f.Lookahead(items))] {
-		if need.file() || !need.record() || !f.has(s, &need) {
+		if !f.spares(s, &need) {
 			a.messages = append(a.messages, ready{answer: answer{source: s, need: need, room: room}})
 		}
 	}
@@ -82,6 +82,17 @@ func (a *ahead) read(ctx context.Context) bool {
 		r.done.Store(true)
 	})
 	return true
+}
+
+// spares says that there is nothing to read of a message but what the cache has.
+func (f *Fetcher) spares(s Source, n *need) bool {
+	switch {
+	case n.file():
+		return false
+	case n.record():
+		return f.has(s, n)
+	}
+	return s.Known()
 }
 
 // has says that the cache has what is needed of a message.

@@ -22,6 +22,8 @@ type Source interface {
 	// Name is the name under which a cache has the message, the base name of its file, and the size of that, negative if it
 	// is not known without a look at it.
 	Name() (base string, size int64)
+	// Known says that Info is known, so that nothing has to be read.
+	Known() bool
 	// Info gives RFC822.SIZE and INTERNALDATE.
 	Info(ctx context.Context) (wire int64, date time.Time, err error)
 	// Open opens the message's file, a regular one; lines in it may end in LF or CRLF.
@@ -51,6 +53,7 @@ type Fetcher struct {
 	filter filter
 	room   *room // for texts, between the first body of a command and its end
 	ahead  *ahead
+	answer answer // the one in the making
 }
 
 // Forget drops what is kept of messages, as their mailbox is closed.
@@ -78,8 +81,9 @@ func (f *Fetcher) Answer(ctx context.Context, w *imap.Writer, m *Message, items 
 	if err := w.Err(); err != nil {
 		return err
 	}
-	a, err := f.begin(ctx, m, items)
-	defer a.close()
+	a := &f.answer
+	defer f.end()
+	err := f.begin(ctx, m, items)
 	if err == nil {
 		err = a.prepare(ctx, f, items)
 	}
@@ -91,15 +95,21 @@ func (f *Fetcher) Answer(ctx context.Context, w *imap.Writer, m *Message, items 
 }
 
 // begin goes on with what was read ahead of the message, if that was done.
-func (f *Fetcher) begin(ctx context.Context, m *Message, items []imap.FetchItem) (a answer, err error) {
+func (f *Fetcher) begin(ctx context.Context, m *Message, items []imap.FetchItem) (err error) {
 	if r := f.take(ctx, m.Source); r != nil {
-		a, err = r.answer, r.err
+		f.answer, err = r.answer, r.err
 		r.answer = answer{}
-		f.remember(m.Source, a.record)
+		f.remember(m.Source, f.answer.record)
 	} else {
-		a = answer{source: m.Source, need: f.need(items)}
-		a.room = f.roomFor(&a.need)
+		f.answer = answer{source: m.Source, need: f.need(items)}
+		f.answer.room = f.roomFor(&f.answer.need)
 	}
-	a.message = m
-	return a, err
+	f.answer.message = m
+	return err
+}
+
+// end gives back what the answer held.
+func (f *Fetcher) end() {
+	f.answer.close()
+	f.answer = answer{}
 }

@@ -28,6 +28,8 @@ func (m *mail) Name() (string, int64) {
 	return filepath.Base(filepath.Dir(m.path)) + filepath.Base(m.path), -1
 }
 
+func (m *mail) Known() bool { return false }
+
 func (m *mail) Info(context.Context) (int64, time.Time, error) {
 	m.infos++
 	return m.wire, m.date, m.err

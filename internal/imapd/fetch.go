@@ -22,6 +22,11 @@ type source struct {
 // Name is the name under which the mailbox's cache has the message.
 func (s *source) Name() (base string, size int64) { return s.Base(), s.Size() }
 
+func (s *source) Known() bool {
+	_, ok := s.box.Known(s.Message)
+	return ok
+}
+
 func (s *source) Info(ctx context.Context) (wire int64, date time.Time, err error) {
 	info, err := s.box.Info(ctx, s.Message)
 	return info.Wire, info.Date, err
@@ -140,7 +145,10 @@ func (f *fetching) answer(spans []span) {
 	}
 	defer f.fetcher.Done()
 	defer f.headers.done(f.box.Mailbox)
-	step := max(1, f.fetcher.Lookahead(f.items))
+	step := f.fetcher.Lookahead(f.items)
+	if step == 0 {
+		step = maxStep
+	}
 	for _, sp := range spans {
 		for ; sp.lo < sp.hi; sp.lo += step {
 			if !f.some(span{sp.lo, min(sp.lo+step, sp.hi)}) {
@@ -149,6 +157,9 @@ func (f *fetching) answer(spans []span) {
 		}
 	}
 }
+
+// maxStep is how many messages are answered at a time of which nothing is to be read.
+const maxStep = 256
 
 // some answers for as many messages as are read ahead. It is false when the session is to end.
 func (f *fetching) some(sp span) bool {
