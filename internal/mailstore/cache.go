@@ -21,7 +21,7 @@ func (b *Mailbox) Known(m *Message) (Info, bool) {
 		return Info{}, false
 	}
 	i := Info(kept)
-	m.learnInfo(i)
+	b.learn(m, i)
 	return i, true
 }
 

@@ -28,6 +28,7 @@ type folder struct {
 	id        fileID                // of the directory
 	state     *state                // what sessions see; nil = not yet read
 	published atomic.Pointer[state] // the same, for those who do not wait their turn
+	learned   atomic.Bool           // of some message more may be known than the index has
 
 	list       *uidfile          // nil = there is none, or none that can be read
 	fresh      []record          // lines of the list that state does not have yet

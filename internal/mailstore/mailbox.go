@@ -74,7 +74,7 @@ func (f *folder) save() {
 		return
 	}
 	defer f.end()
-	if f.state == nil || f.dirty || f.index.instance == 0 {
+	if f.state == nil || f.dirty || f.index.instance == 0 || !f.learned.Swap(false) {
 		return
 	}
 	if more := unsaved(f.state.messages); len(more) > 0 {

@@ -101,9 +101,6 @@ func (m *Message) Known() (Info, bool) {
 	return Info{Size: m.size, Wire: m.wire, Date: time.Unix(0, m.date)}, true
 }
 
-// learnInfo takes what was found out from the message's file. The index learns it when the mailbox is closed.
-func (m *Message) learnInfo(i Info) { m.know(i.Size, i.Wire, i.Date.UnixNano(), infoKnown) }
-
 // know takes what is true for ever: the file of a message does not change.
 func (m *Message) know(size, wire, date int64, now uint32) {
 	if m.known.CompareAndSwap(infoNone, infoSetting) {

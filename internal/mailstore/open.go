@@ -82,8 +82,14 @@ func (b *Mailbox) Info(ctx context.Context, m *Message) (Info, error) {
 	if err != nil {
 		return Info{}, fmt.Errorf("measure message: %w", err)
 	}
-	m.learnInfo(info)
+	b.learn(m, info)
 	return info, nil
+}
+
+// learn takes what was found out from a message's file. The index learns it when the mailbox is closed.
+func (b *Mailbox) learn(m *Message, i Info) {
+	m.know(i.Size, i.Wire, i.Date.UnixNano(), infoKnown)
+	b.folder.learned.Store(true)
 }
 
 // Date is when a message arrived, as in Info, without reading it, and without a look at the file if that was done before.
@@ -113,7 +119,7 @@ func (b *Mailbox) stat(ctx context.Context, m *Message) (date time.Time, err err
 		return time.Time{}, fmt.Errorf("stat message: %w", err)
 	}
 	if size, wire, ok := m.Sizes(); ok && size == st.Size() && st.Mode().IsRegular() {
-		m.learnInfo(Info{Size: size, Wire: wire, Date: st.ModTime()})
+		b.learn(m, Info{Size: size, Wire: wire, Date: st.ModTime()})
 	}
 	m.arrived.Store(st.ModTime().UnixNano())
 	return st.ModTime(), nil
