@@ -29,11 +29,7 @@ func TestBinary(t *testing.T) {
 		{single, "(BINARY[] BINARY.SIZE[] BINARY[1])", "BINARY[] {66}\r\nContent-Transfer-Encoding: base64\r\nMIME-Version: 1.0\r\n\r\n" +
 			"aGVsbG8K\r\n BINARY.SIZE[] 66 BINARY[1] {6}\r\nhello\n"},
 	} {
-		for _, mail := range []string{c.mail, strings.ReplaceAll(c.mail, "\n", "\r\n")} {
-			if got := ask(t, &Fetcher{}, newMail(t, mail), c.items); got != "* 7 FETCH ("+c.want+")\r\n" {
-				t.Errorf("%s of %q\n got %q\nwant %q", c.items, mail, got, c.want)
-			}
-		}
+		wantAnswer(t, c.mail, c.items, c.want)
 	}
 }
 

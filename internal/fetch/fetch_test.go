@@ -126,10 +126,16 @@ func TestAnswer(t *testing.T) {
 			"BODY[] {18}\r\nSubject: a\x80b\r\n\r\nc\x80 BODY[HEADER.FIELDS (SUBJECT)] {16}\r\nSubject: a\x80b\r\n\r\n"},
 		{"", "(BODY[] BODY[HEADER] BODY[TEXT] RFC822.SIZE)", "RFC822.SIZE 0 BODY[] {0}\r\n BODY[HEADER] {0}\r\n BODY[TEXT] {0}\r\n"},
 	} {
-		for _, mail := range []string{c.mail, strings.ReplaceAll(c.mail, "\n", "\r\n")} {
-			if got := ask(t, &Fetcher{}, newMail(t, mail), c.items); got != "* 7 FETCH ("+c.want+")\r\n" {
-				t.Errorf("%s of %q\n got %q\nwant %q", c.items, mail, got, c.want)
-			}
+		wantAnswer(t, c.mail, c.items, c.want)
+	}
+}
+
+// wantAnswer asks for items of a message whose file has LF, and of one whose file has CRLF.
+func wantAnswer(t *testing.T, text, items, want string) {
+	t.Helper()
+	for _, text := range []string{text, strings.ReplaceAll(text, "\n", "\r\n")} {
+		if got := ask(t, &Fetcher{}, newMail(t, text), items); got != "* 7 FETCH ("+want+")\r\n" {
+			t.Errorf("%s of %q\n got %q\nwant %q", items, text, got, want)
 		}
 	}
 }
