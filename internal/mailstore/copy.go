@@ -101,7 +101,7 @@ func (b *Mailbox) link(ctx context.Context, m *Message, dst *folder, taken Keywo
 		case err == nil:
 			return name, nil
 		case errors.Is(err, unix.EXDEV), errors.Is(err, unix.EPERM), errors.Is(err, unix.EMLINK), errors.Is(err, unix.ENOTSUP):
-			return name, b.copyBytes(path, dst, name)
+			return name, dst.copyBytes(path, name)
 		case !errors.Is(err, fs.ErrNotExist):
 			return "", err
 		}
@@ -127,13 +127,14 @@ func (f *folder) nameOfCopy(ctx context.Context, of string, keywords *KeywordNam
 	return withInfo(uniqueName()+sizeSuffix(baseOf(of)), flags, set), nil
 }
 
-func (b *Mailbox) copyBytes(path string, dst *folder, name string) (err error) {
+// copyBytes makes a durable copy of a file in cur.
+func (f *folder) copyBytes(path, name string) (err error) {
 	in, info, err := openRegular(path, os.O_RDONLY)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	tmp := dst.path("tmp/" + baseOf(name))
+	tmp := f.path("tmp/" + baseOf(name))
 	out, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
@@ -143,7 +144,7 @@ func (b *Mailbox) copyBytes(path string, dst *folder, name string) (err error) {
 			err = errClose
 		}
 		if err == nil {
-			err = os.Rename(tmp, dst.path("cur/"+name))
+			err = os.Rename(tmp, f.path("cur/"+name))
 		}
 		if err != nil {
 			os.Remove(tmp)

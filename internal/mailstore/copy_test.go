@@ -1,6 +1,12 @@
 package mailstore
 
-import "testing"
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"testing"
+	"time"
+)
 
 // TestExpungeOfUndeleted: what another process has undeleted stays.
 func TestExpungeOfUndeleted(t *testing.T) {
@@ -52,5 +58,42 @@ func TestCopyOfChanged(t *testing.T) {
 	}
 	if got, want := show(openBox(t, s, "to")), "1:S[new] 2:S[new]"; got != want {
 		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// TestCopyBytes is what a copy is where there can be no link: all of it, with its date, or nothing.
+func TestCopyBytes(t *testing.T) {
+	t.Parallel()
+	s := newStore(t, Options{})
+	if err := s.Create("to"); err != nil {
+		t.Fatal(err)
+	}
+	from, arrived := s.root+"/cur/1.a.host:2,S", time.Unix(1_700_000_000, 123_000)
+	write(t, from, "Subject: x\n\n")
+	if err := os.Chtimes(from, arrived, arrived); err != nil {
+		t.Fatal(err)
+	}
+	dst := openBox(t, s, "to").folder
+	if err := dst.copyBytes(from, "2.b.host:2,S"); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(dst.path("cur/2.b.host:2,S"))
+	if err != nil || string(text) != "Subject: x\n\n" {
+		t.Errorf("%q, %v", text, err)
+	}
+	if info, err := os.Stat(dst.path("cur/2.b.host:2,S")); err != nil || !info.ModTime().Equal(arrived) {
+		t.Error(info, err)
+	}
+	if err := dst.copyBytes(s.root+"/cur/gone", "3.c.host:2,"); !errors.Is(err, fs.ErrNotExist) {
+		t.Error("of a file that has gone:", err)
+	}
+	if err := os.Mkdir(dst.path("cur/4.d.host:2,"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := dst.copyBytes(from, "4.d.host:2,"); err == nil {
+		t.Error("copied over a directory")
+	}
+	if left, err := os.ReadDir(dst.path("tmp")); err != nil || len(left) > 0 {
+		t.Error("left in tmp:", left, err)
 	}
 }

@@ -75,3 +75,29 @@ func TestModSeqWithoutChange(t *testing.T) {
 		t.Error("a message went, and the mod-sequence stayed")
 	}
 }
+
+// TestForgetVanished: of too many messages that went the oldest are forgotten, and it is known since when all are remembered.
+func TestForgetVanished(t *testing.T) {
+	t.Parallel()
+	var s state
+	for i := range uint32(maxVanished + 10) {
+		s.vanished = append(s.vanished, vanished{uid: i + 1, modSeq: uint64(10_000 - i)}) // those that came last went first
+	}
+	s.forgetVanished()
+	if len(s.vanished) != maxVanished {
+		t.Errorf("%d are remembered", len(s.vanished))
+	}
+	oldest := s.vanished[0]
+	for _, v := range s.vanished {
+		if v.modSeq < oldest.modSeq {
+			oldest = v
+		}
+	}
+	if oldest.uid != maxVanished || s.vanishedAll != oldest.modSeq-1 {
+		t.Errorf("the oldest is %+v, all since %d", oldest, s.vanishedAll)
+	}
+	before := s.vanishedAll
+	if s.forgetVanished(); len(s.vanished) != maxVanished || s.vanishedAll != before {
+		t.Error("some are forgotten though there is room")
+	}
+}
