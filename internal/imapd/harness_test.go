@@ -54,7 +54,7 @@ func newServerAt(t testing.TB, root string) *server {
 	}
 	log := &logLines{}
 	return &server{t: t, root: root, store: store, log: log, times: defaultTimes,
-		options: Options{Store: store, User: "alice", Log: log, MessageSize: 1 << 20}}
+		options: Options{Store: store, Log: log, MessageSize: 1 << 20}}
 }
 
 // deliver writes a message as a delivery agent does, into "new" of a folder's directory below the root.

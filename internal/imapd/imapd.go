@@ -34,10 +34,7 @@ type Logger interface {
 // Options are what a session is for.
 type Options struct {
 	Store *mailstore.Store
-	User  string
 	Tag   string // of the LOGIN or AUTHENTICATE that is to be answered; "" if there is none
-	Host  string // of this server
-	TLS   bool   // between client and front
 
 	Crew        *crew.Crew      // helps with what takes long; nil = nobody does
 	Folders     []SpecialFolder // created and subscribed at the first login

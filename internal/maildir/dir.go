@@ -13,7 +13,6 @@ import (
 
 // dir is an open Maildir. It is opened anew for each batch: the owner may have moved it since.
 type dir struct {
-	path           string
 	fd             int
 	tmp, new, cur  int
 	synced         bool                // the way from Place.Root to here is durable
@@ -27,7 +26,7 @@ func (b *Batch) open(p Place, again bool) (*dir, error) {
 	p.Path = filepath.Clean(p.Path)
 	d := b.dirs[p.Path]
 	if d == nil {
-		d = &dir{path: p.Path, fd: -1, tmp: -1, new: -1, cur: -1}
+		d = &dir{fd: -1, tmp: -1, new: -1, cur: -1}
 		made, err := d.open(p)
 		if err == nil && (made || d.unused()) { // unused: who made it may have died before its fsync
 			err = d.syncWay(b.disk, p)

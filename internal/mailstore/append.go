@@ -39,7 +39,6 @@ type Append struct {
 
 // NewMessage is a message on its way into a folder, in tmp until Commit.
 type NewMessage struct {
-	folder   *folder
 	file     *os.File // nil once it is put aside, and when it is durable
 	tmp      string
 	flags    Flags
@@ -74,7 +73,7 @@ func (a *Append) Create(flags Flags, keywords []string, date time.Time) (*NewMes
 			return nil, fmt.Errorf("append: %w", diskError(err))
 		}
 	}
-	m := &NewMessage{folder: a.folder, flags: flags, keywords: keywords, date: date, base: uniqueName()}
+	m := &NewMessage{flags: flags, keywords: keywords, date: date, base: uniqueName()}
 	m.tmp = a.folder.path("tmp/" + m.base)
 	f, err := os.OpenFile(m.tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrNotExist) {

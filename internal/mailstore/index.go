@@ -67,7 +67,6 @@ type openIndex struct {
 	*index
 	file *os.File
 	h    *indexHeader // nil = the file has nothing
-	guid string
 }
 
 var errIndexMoved = errors.New("index was replaced")
@@ -127,7 +126,7 @@ func (o *openIndex) begin(exclusive bool) error {
 	if st.Size == 0 {
 		return nil
 	}
-	o.h, o.guid = o.header(int(o.file.Fd()), at)
+	o.h, _ = o.header(int(o.file.Fd()), at)
 	return nil
 }
 

@@ -27,11 +27,10 @@ type Logger interface {
 	Error(format string, args ...any)
 }
 
-// Options say whose mail a session serves. All but Host and IdleTimeout are needed.
+// Options say whose mail a session serves. All but IdleTimeout and Crew are needed.
 type Options struct {
 	Store       *mailstore.Store
 	Maildir     string        // absolute path of the directory that is the store's INBOX: the lock lies there
-	Host        string        // name of this host
 	User        string        // for the log
 	IdleTimeout time.Duration // how long to wait for a command, and for a client that does not read; 0 = 10 min, the least that RFC 1939 §3 allows
 	Log         Logger

@@ -33,7 +33,6 @@ type StageOptions struct {
 // Stage is where messages are written. It is safe for concurrent use.
 type Stage struct {
 	opt     StageOptions
-	root    string
 	dir     *os.File                  // stage/
 	new     map[envelope.Via]*os.File // the channels' new/, opened by path only: smtpd may not list them
 	ids     ids
@@ -53,7 +52,7 @@ type Stage struct {
 
 // OpenStage opens the spool for writing and tries out that a message can move from stage/ to each channel.
 func OpenStage(root string, o StageOptions) (*Stage, error) {
-	s := &Stage{opt: o, root: root, new: make(map[envelope.Via]*os.File, 2), closing: make(chan struct{})}
+	s := &Stage{opt: o, new: make(map[envelope.Via]*os.File, 2), closing: make(chan struct{})}
 	var err error
 	if s.dir, err = os.OpenFile(filepath.Join(root, "stage"), unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
 		return nil, fmt.Errorf("open spool: %w", err)
