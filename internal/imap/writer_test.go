@@ -8,6 +8,7 @@ import (
 	"testing"
 	"testing/iotest"
 	"time"
+	_ "time/tzdata" // not every host has it
 )
 
 func written(write func(*Writer)) string {
@@ -258,7 +259,7 @@ func TestDateTime(t *testing.T) {
 	for _, zone := range []string{"UTC", "Asia/Kathmandu", "America/St_Johns", "Africa/Monrovia"} {
 		place, err := time.LoadLocation(zone)
 		if err != nil {
-			t.Skip(err)
+			t.Fatal(err)
 		}
 		for _, seconds := range []int64{0, -2e9, 1, 86399, 951782400, 1795322951, 4107542399, 60e9, 3e11} {
 			at := time.Unix(seconds, 0).In(place)

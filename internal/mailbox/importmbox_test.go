@@ -209,7 +209,7 @@ func TestOwner(t *testing.T) {
 func TestOwnersGroup(t *testing.T) {
 	t.Parallel()
 	if os.Getuid() != 0 {
-		t.Skip("needs root, who gives a Maildir away but not its group")
+		t.Skip("this test has a Maildir whose group is root's, and only root can give it that")
 	}
 	root := newMaildir(t)
 	if err := os.Chown(root, -1, 0); err != nil {

@@ -123,7 +123,7 @@ func shortDir(t *testing.T) string {
 
 func TestRestrict(t *testing.T) {
 	if _, err := landlockABI(); err != nil {
-		t.Skipf("this kernel has no Landlock: %v", err)
+		t.Skipf("this test tries what Landlock forbids, which this kernel does not have: %v", err)
 	}
 	t.Parallel()
 	dir := t.TempDir()
@@ -208,7 +208,7 @@ func TestLimitIdentitiesInKernel(t *testing.T) {
 
 func TestOtherSystemCallTables(t *testing.T) {
 	if arch, _ := architecture(); arch != unix.AUDIT_ARCH_X86_64 {
-		t.Skip("only amd64 has x32")
+		t.Skip("this test makes calls of x32, which only amd64 has")
 	}
 	t.Parallel()
 	command := helperCommand("steps", "identities", "raw=x32getuid")

@@ -210,7 +210,7 @@ func TestUserWhoStopsEverything(t *testing.T) {
 func TestTooManyDescriptors(t *testing.T) {
 	var files unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil || files.Max > 100_000 {
-		t.Skipf("%d descriptors may be on their way, %v", files.Max, err)
+		t.Skipf("this test sends more descriptors than may be on their way, and %d may be: %v", files.Max, err)
 	}
 	s, ctx := startSpawner(t, testLimits)
 	flood := helperCommand("flood")

@@ -270,7 +270,7 @@ func four(id int) string { return strings.TrimSpace(strings.Repeat(fmt.Sprint(id
 // TestOthersMail: where Unix modes would let a user at another's mail, Landlock does not, and it is Landlock that does not.
 func TestOthersMail(t *testing.T) {
 	if !landlock() {
-		t.Skip("this kernel has no Landlock")
+		t.Skip("this test tries what Landlock forbids, which this kernel does not have")
 	}
 	t.Parallel()
 	for tags, want := range map[string]string{"": "EACCES", "unconfined": "ok"} {
