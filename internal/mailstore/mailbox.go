@@ -99,14 +99,15 @@ func (b *Mailbox) Counts() Counts {
 	return countMessages(b.view)
 }
 
-// Size adds up the messages as a client is served; ok is false if that is not known of each.
+// Size adds up the messages as a client is served; ok is false if that was not known of each when the state was made: then who needs it
+// asks each.
 func (b *Mailbox) Size() (sum int64, ok bool) {
-	if s := b.state.size; s.Unsized == 0 && sameSlice(b.view, b.state.messages) {
-		return s.Wire, true
-	}
-	var s sizes
-	for _, m := range b.view {
-		s.add(m, 1)
+	s := b.state.size
+	if !sameSlice(b.view, b.state.messages) {
+		s = sizes{}
+		for _, m := range b.view {
+			s.add(m, 1)
+		}
 	}
 	return s.Wire, s.Unsized == 0
 }
