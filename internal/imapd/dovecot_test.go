@@ -216,7 +216,7 @@ func (p *pair) ours() *peer {
 	peer.done = make(chan struct{})
 	go func() {
 		defer close(peer.done)
-		Serve(p.t.Context(), far, Options{Store: store})
+		Serve(p.t.Context(), far, &Options{Store: store})
 	}()
 	return peer
 }

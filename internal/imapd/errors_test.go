@@ -42,7 +42,7 @@ func TestRefusals(t *testing.T) {
 		near, far := socketpair(t)
 		near.Close()
 		far.Close()
-		session := newSession(far, s.options, s.times)
+		session := newSession(far, &s.options, s.times)
 		r := session.destination("append to", "A", test.err)
 		if r.status != imap.NO || r.code != test.code || !strings.HasPrefix(r.text, test.text) {
 			t.Errorf("%v: %+v", test.err, r)

@@ -123,7 +123,7 @@ type client struct {
 	r    *bufio.Reader
 	stop context.CancelFunc
 	done chan struct{}
-	sum  Summary // once done is closed
+	sum  *Summary // once done is closed
 }
 
 const patience = 20 * time.Second
@@ -155,6 +155,11 @@ func (s *server) selected() *client {
 	return c
 }
 
+// serve is Serve with other times.
+func serve(ctx context.Context, conn net.Conn, o Options, t times) *Summary {
+	return newSession(conn, &o, t).serve(ctx)
+}
+
 func socketpair(t tb) (near, far net.Conn) {
 	t.Helper()
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -180,7 +185,7 @@ func (c *client) hangUp() {
 }
 
 // ends waits until the session has ended by itself.
-func (c *client) ends() Summary {
+func (c *client) ends() *Summary {
 	c.t.Helper()
 	select {
 	case <-c.done:

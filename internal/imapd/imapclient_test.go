@@ -24,7 +24,7 @@ func useGoIMAP(t *testing.T, enable []imap.Cap) {
 	s.deliver("", "1000000.M1.h", "From: Bob <bob@example.test>\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\nMIME-Version: 1.0\n"+
 		"Content-Type: multipart/alternative; boundary=b\n\n--b\n\nplain\n--b\nContent-Type: text/html\n\n<p>html\n--b--\n")
 	near, far := socketpair(t)
-	done := make(chan Summary, 1)
+	done := make(chan *Summary, 1)
 	o := s.options
 	o.Folders = specials
 	go func() { done <- serve(t.Context(), far, o, s.times) }()

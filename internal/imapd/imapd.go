@@ -50,12 +50,12 @@ const defaultIdle = 30 * time.Minute
 
 // Serve carries the session to its end and closes conn, which has to be a socket with deadlines. When ctx is done the session
 // ends between two commands, or between two messages of a long one.
-func Serve(ctx context.Context, conn net.Conn, o Options) Summary {
-	return serve(ctx, conn, o, defaultTimes)
+func Serve(ctx context.Context, conn net.Conn, o *Options) *Summary {
+	return newSession(conn, o, defaultTimes).serve(ctx)
 }
 
-func serve(ctx context.Context, conn net.Conn, o Options, t times) Summary {
-	defer conn.Close()
+// withDefaults are the options with all set.
+func (o Options) withDefaults() *Options {
 	if o.IdleTimeout <= 0 {
 		o.IdleTimeout = defaultIdle
 	}
@@ -68,8 +68,11 @@ func serve(ctx context.Context, conn net.Conn, o Options, t times) Summary {
 	if o.Log == nil {
 		o.Log = silent{}
 	}
-	t.idle = o.IdleTimeout
-	s := newSession(conn, o, t)
+	return &o
+}
+
+func (s *session) serve(ctx context.Context) *Summary {
+	defer s.stream.conn.Close()
 	stop := context.AfterFunc(ctx, s.stream.interrupt)
 	defer stop()
 	s.run(ctx)

@@ -19,7 +19,7 @@ const maxBad = 20
 
 // session is one client. All of it is used by one goroutine; only stream has a second one, now and then.
 type session struct {
-	o      Options
+	o      *Options
 	stream *stream
 	wire   *wire
 	r      *imap.Reader
@@ -49,7 +49,9 @@ func ok(text string) reply                 { return reply{status: imap.OK, text:
 func bad(text string) reply                { return reply{status: imap.BAD, text: text} }
 func no(code imap.Code, text string) reply { return reply{status: imap.NO, code: code, text: text} }
 
-func newSession(conn net.Conn, o Options, t times) *session {
+func newSession(conn net.Conn, given *Options, t times) *session {
+	o := given.withDefaults()
+	t.idle = o.IdleTimeout
 	st := &stream{conn: conn, times: t}
 	w := &wire{src: st, dst: st}
 	s := &session{o: o, stream: st, wire: w, w: imap.NewWriter(w)}
@@ -62,9 +64,7 @@ func (s *session) run(ctx context.Context) {
 	defer s.endNotify()
 	defer s.leave()
 	s.makeFolders(ctx)
-	if s.o.Tag != "" {
-		s.w.Tagged(s.o.Tag, imap.OK, imap.CodeCapability(s.capabilities()), "Logged in")
-	}
+	s.greet()
 	for s.end == "" {
 		if err := errors.Join(ctx.Err(), s.w.Err()); err != nil {
 			s.failed(ctx, err)
@@ -84,6 +84,13 @@ func (s *session) run(ctx context.Context) {
 		s.handle(ctx, req)
 	}
 	s.w.Flush()
+}
+
+// greet answers the command by which the client logged in.
+func (s *session) greet() {
+	if s.o.Tag != "" {
+		s.w.Tagged(s.o.Tag, imap.OK, imap.CodeCapability(s.capabilities()), "Logged in")
+	}
 }
 
 // handle carries out a command and answers it.

@@ -14,13 +14,13 @@ type Summary struct {
 }
 
 // String is in Dovecot's form.
-func (s Summary) String() string {
+func (s *Summary) String() string {
 	return fmt.Sprintf("%s in=%d out=%d deleted=%d expunged=%d trashed=%d hdr_count=%d hdr_bytes=%d body_count=%d body_bytes=%d",
 		s.Reason, s.In, s.Out, s.Deleted, s.Expunged, s.Trashed, s.HeaderCount, s.HeaderOctets, s.BodyCount, s.BodyOctets)
 }
 
-func (s *session) summary() Summary {
+func (s *session) summary() *Summary {
 	sum := s.sum
 	sum.Reason, sum.In, sum.Out = s.end, s.stream.in, s.stream.out
-	return sum
+	return &sum
 }

@@ -75,7 +75,7 @@ func ours(p *peer, root string) {
 		p.Fatal(err)
 	}
 	p.backend = func(conn *net.UnixConn) {
-		imapd.Serve(context.Background(), conn, imapd.Options{Store: store})
+		imapd.Serve(context.Background(), conn, &imapd.Options{Store: store})
 	}
 }
 

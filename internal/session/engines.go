@@ -24,7 +24,7 @@ func Engines() map[string]Engine {
 type engines struct{ crew *crew.Crew }
 
 func (e *engines) serveIMAP(_ context.Context, r *Request) (Serve, error) {
-	o := imapd.Options{
+	o := &imapd.Options{
 		Store: r.Store, Tag: r.Tag, MessageSize: r.Settings.MessageSize, IdleTimeout: r.Settings.IMAPIdle, Log: r.Log,
 		Crew: e.crew,
 	}
