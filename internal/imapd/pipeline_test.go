@@ -123,7 +123,7 @@ func TestPipeline(t *testing.T) {
 			if compressed {
 				write = c.compress().send
 			}
-			const n = 5000
+			const n = 2000
 			for i := range n {
 				write(fmt.Sprintf("t%d UID FETCH 1 (UID BODY.PEEK[])\r\n", i))
 			}
