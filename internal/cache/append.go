@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"postrider/internal/filelock"
+	"postrider/internal/maildir"
 )
 
 // maxFile is how large the file may become before nothing more is appended.
@@ -63,7 +64,7 @@ const (
 // openLocked opens the file, made if it is missing, and locks it.
 func openLocked(path string) (f *os.File, size int64, err error) {
 	for range maxReopen {
-		f, _, err := openFile(path, os.O_RDWR|os.O_CREATE)
+		f, _, err := maildir.Open(path, os.O_RDWR|os.O_CREATE)
 		if err != nil {
 			return nil, 0, err
 		}

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"postrider/internal/maildir"
 	"postrider/internal/sortkey"
 )
 
@@ -106,7 +107,7 @@ func (c *Cache) Refresh() {
 // open opens the file. What is remembered of it counts if it is the same one, of which as much is there.
 func (c *Cache) open() {
 	rested := c.file == nil
-	f, info, err := openFile(c.path, os.O_RDONLY)
+	f, info, err := maildir.Open(c.path, os.O_RDONLY)
 	if err != nil {
 		c.forget()
 		return
@@ -204,21 +205,4 @@ func (c *Cache) Get(w *Window, base string, size int64) *Record {
 	}
 	w.last.Base = base
 	return &w.last
-}
-
-// openFile opens a regular file whatever else stands there.
-func openFile(path string, flags int) (*os.File, os.FileInfo, error) {
-	f, err := os.OpenFile(path, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
-	if err != nil {
-		return nil, nil, err
-	}
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = &os.PathError{Op: "open", Path: path, Err: os.ErrInvalid}
-	}
-	if err != nil {
-		f.Close()
-		return nil, nil, err
-	}
-	return f, info, nil
 }

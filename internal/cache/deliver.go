@@ -4,8 +4,8 @@ import (
 	"bufio"
 	"errors"
 	"io/fs"
-	"os"
 
+	"postrider/internal/maildir"
 	"postrider/internal/mime"
 )
 
@@ -34,7 +34,7 @@ func Delivered(path, dir string, names []string) error {
 
 // deliver adds the record of a message if it has no more octets than there are left, and says how many it had.
 func (b *Batch) deliver(builder *Builder, path, name string, left int64) (int64, error) {
-	f, st, err := openFile(path, os.O_RDONLY)
+	f, st, err := maildir.Open(path, maildir.Quiet)
 	if err != nil {
 		return 0, err
 	}

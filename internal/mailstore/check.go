@@ -152,7 +152,7 @@ func (c *checker) message(path, name string) {
 
 // open returns nil for a file that is not there, and for one that cannot be opened, which it reports.
 func (c *checker) open(path string) (*os.File, fs.FileInfo) {
-	f, info, err := openRegular(path, os.O_RDONLY)
+	f, info, err := maildir.Open(path, os.O_RDONLY)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		c.report(path, err.Error())
 	}

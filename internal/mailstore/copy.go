@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"postrider/internal/maildir"
 	"postrider/internal/quota"
 )
 
@@ -129,7 +130,7 @@ func (f *folder) nameOfCopy(ctx context.Context, of string, keywords *KeywordNam
 
 // copyBytes makes a durable copy of a file in cur.
 func (f *folder) copyBytes(path, name string) (err error) {
-	in, info, err := openRegular(path, os.O_RDONLY)
+	in, info, err := maildir.Open(path, maildir.Quiet)
 	if err != nil {
 		return err
 	}

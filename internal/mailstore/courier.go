@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"postrider/internal/fault"
+	"postrider/internal/maildir"
 )
 
 // Courier's files, of which the state of a Maildir is taken over at the first opening.
@@ -26,7 +27,7 @@ const (
 
 // noFile says that a file which is only looked at once is not there, or is none.
 func noFile(err error) bool {
-	for _, kind := range []error{fs.ErrNotExist, errNotRegular, unix.ELOOP, unix.ENOTDIR} {
+	for _, kind := range []error{fs.ErrNotExist, maildir.ErrNotRegular, unix.ELOOP, unix.ENOTDIR} {
 		if errors.Is(err, kind) {
 			return true
 		}
@@ -98,7 +99,7 @@ func (f *folder) present(base string) bool {
 
 // takeUIDLs notes the unique-ids that POP3 clients know, as keys of the records that there are and of those to come.
 func (f *folder) takeUIDLs() error {
-	file, _, err := openRegular(f.path(courierPOP3), os.O_RDONLY)
+	file, _, err := maildir.Open(f.path(courierPOP3), os.O_RDONLY)
 	if noFile(err) {
 		return nil
 	}
@@ -171,7 +172,7 @@ func parseSize3(line string) (base, uidl string, ok bool) {
 // courierSubscribed reads Courier's list of subscriptions, without the INBOX that stands before each of its names; exists is false
 // where there is none.
 func (s *Store) courierSubscribed() (names []string, exists bool, err error) {
-	f, _, err := openRegular(filepath.Join(s.root, courierSubscriptions), os.O_RDONLY)
+	f, _, err := maildir.Open(filepath.Join(s.root, courierSubscriptions), os.O_RDONLY)
 	if noFile(err) {
 		return nil, false, nil
 	}

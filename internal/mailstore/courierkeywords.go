@@ -8,6 +8,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+
+	"postrider/internal/maildir"
 )
 
 // maxCourierKeywords bounds the names of Courier's list, of which a folder here has room for 26.
@@ -76,7 +78,7 @@ func (f *folder) setLetters(sets map[string]Keywords) error {
 // read reads the directory, for the messages whose base names cur has.
 func (k *courierKeywords) read(dir string, cur map[string]string) error {
 	wanted := func(base string) bool { _, ok := cur[base]; return ok }
-	list, _, err := openRegular(dir+"/:list", os.O_RDONLY)
+	list, _, err := maildir.Open(dir+"/:list", os.O_RDONLY)
 	if err == nil {
 		err = k.parseList(list, wanted)
 		list.Close()
@@ -180,7 +182,7 @@ func courierUpdates(dir string, wanted func(base string) bool) (map[string]strin
 
 // update reads the keywords of one message, one in a line; none is none.
 func (k *courierKeywords) update(path, base string) error {
-	f, _, err := openRegular(path, os.O_RDONLY)
+	f, _, err := maildir.Open(path, os.O_RDONLY)
 	if noFile(err) {
 		return nil
 	}

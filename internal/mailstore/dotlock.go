@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"postrider/internal/fault"
+	"postrider/internal/maildir"
 )
 
 const (
@@ -88,7 +89,7 @@ func breakLock(path string, id fileID) bool {
 
 // ownerDead reads "pid:host", which we write into a lock, and Dovecot into that of the uidlist.
 func ownerDead(path string) bool {
-	f, _, err := openRegular(path, os.O_RDONLY)
+	f, _, err := maildir.Open(path, os.O_RDONLY)
 	if err != nil {
 		return false
 	}

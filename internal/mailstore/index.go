@@ -13,6 +13,7 @@ import (
 
 	"postrider/internal/fault"
 	"postrider/internal/filelock"
+	"postrider/internal/maildir"
 )
 
 const (
@@ -113,7 +114,7 @@ func (o *openIndex) begin(exclusive bool) error {
 		return err
 	}
 	if st.Nlink > 0 && !ownFile(&st) {
-		return errNotRegular
+		return maildir.ErrNotRegular
 	}
 	at, err := statID(o.path)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !sameInode(at, idOf(&st)) {
@@ -181,7 +182,7 @@ func (x *index) spoil() {
 	if x.boot == "" || os.Remove(x.path) == nil {
 		return
 	}
-	if f, _, err := openRegular(x.path, os.O_WRONLY); err == nil {
+	if f, _, err := maildir.Open(x.path, os.O_WRONLY); err == nil {
 		f.WriteAt(make([]byte, len(indexMagic)), 0) // where it fails the file is not writable: nobody loads it
 		f.Close()
 	}

@@ -9,6 +9,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+
+	"postrider/internal/maildir"
 )
 
 const keywordsFile = "dovecot-keywords"
@@ -123,7 +125,7 @@ func (f *folder) readKeywords() error {
 
 // readKeywordNames reads the file at path; there need not be one.
 func readKeywordNames(path string) (KeywordNames, error) {
-	file, _, err := openRegular(path, os.O_RDONLY)
+	file, _, err := maildir.Open(path, os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
 		return KeywordNames{}, nil
 	}

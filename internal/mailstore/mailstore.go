@@ -116,25 +116,6 @@ func diskError(err error) error {
 	return err
 }
 
-// openRegular opens a file that another program may have replaced by anything.
-func openRegular(path string, flags int) (*os.File, os.FileInfo, error) {
-	f, err := os.OpenFile(path, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, nil, err
-	}
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = &fs.PathError{Op: "open", Path: path, Err: errNotRegular}
-	}
-	if err != nil {
-		f.Close()
-		return nil, nil, err
-	}
-	return f, info, nil
-}
-
-var errNotRegular = errors.New("not a regular file")
-
 func syncDir(path string) error {
 	d, err := os.Open(path)
 	if err != nil {

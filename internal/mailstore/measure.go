@@ -8,15 +8,19 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"postrider/internal/maildir"
 )
 
 // measure reads a message's file for what its name may not say. Thousands are measured in a row: a descriptor does without what an os.File
 // has for files that are to be waited for.
 func measure(path string) (Info, error) {
 	failed := func(op string, err error) (Info, error) { return Info{}, &fs.PathError{Op: op, Path: path, Err: err} }
-	fd, err := retry(func() (int, error) {
-		return unix.Open(path, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	})
+	const flags = unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC
+	fd, err := retry(func() (int, error) { return unix.Open(path, flags|unix.O_NOATIME, 0) })
+	if err == unix.EPERM { // another's file
+		fd, err = retry(func() (int, error) { return unix.Open(path, flags, 0) })
+	}
 	if err != nil {
 		return failed("open", err)
 	}
@@ -26,7 +30,7 @@ func measure(path string) (Info, error) {
 		return failed("stat", err)
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return failed("open", errNotRegular)
+		return failed("open", maildir.ErrNotRegular)
 	}
 	wire, err := wireSize(descriptor(fd))
 	if err != nil {

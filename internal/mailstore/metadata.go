@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"postrider/internal/maildir"
 )
 
 // Files of entries (RFC 5464), one "name TAB value" in a line, the names in order and in lower case, values with Dovecot's escapes.
@@ -69,7 +71,7 @@ func (s *Store) Metadata(name string) (map[string]string, error) {
 }
 
 func readMetadata(path string) (map[string]string, error) {
-	f, _, err := openRegular(path, os.O_RDONLY)
+	f, _, err := maildir.Open(path, os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
 		return map[string]string{}, nil
 	}

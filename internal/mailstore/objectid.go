@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"postrider/internal/maildir"
 )
 
 // maxObjectID is the longest identifier that RFC 8474 §3 allows.
@@ -41,7 +43,7 @@ func (s *Store) ID(name string) (string, error) {
 		return "", err
 	}
 	dir, _ := s.dir(name)
-	f, _, err := openRegular(dir+"/"+uidlistFile, os.O_RDONLY)
+	f, _, err := maildir.Open(dir+"/"+uidlistFile, os.O_RDONLY)
 	if err != nil {
 		return "", fmt.Errorf("identify %s: %w", name, err)
 	}

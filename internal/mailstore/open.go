@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"time"
+
+	"postrider/internal/maildir"
 )
 
 // maxTries bounds how often a file is looked for that others keep renaming.
@@ -33,7 +35,7 @@ func (f *folder) filePath(m *Message) string {
 // as a rule. OpenMessage, Info and Date may be called for several messages at the same time.
 func (b *Mailbox) OpenMessage(ctx context.Context, m *Message) (file *os.File, err error) {
 	err = b.reach(ctx, m, func(path string) error {
-		file, _, err = openRegular(path, os.O_RDONLY)
+		file, _, err = maildir.Open(path, maildir.Quiet)
 		return err
 	})
 	if err != nil {

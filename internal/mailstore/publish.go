@@ -4,6 +4,8 @@ import (
 	"errors"
 	"io/fs"
 	"time"
+
+	"postrider/internal/maildir"
 )
 
 // difference is how a folder's files differ from its state. All lists ascend by UID.
@@ -104,7 +106,7 @@ func (f *folder) number(next *state, d *difference) (err error) {
 	}()
 	for range maxTries {
 		o, err := x.open(true)
-		if errors.Is(err, fs.ErrPermission) || errors.Is(err, errNotRegular) {
+		if errors.Is(err, fs.ErrPermission) || errors.Is(err, maildir.ErrNotRegular) {
 			x.spoil() // of another user
 			o, err = x.open(true)
 		}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"postrider/internal/filelock"
+	"postrider/internal/maildir"
 )
 
 const modSeqFile = "postrider.modseq"
@@ -34,7 +35,7 @@ type reserve struct {
 func (r *reserve) told() uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	f, _, err := openRegular(r.path, os.O_RDONLY)
+	f, _, err := maildir.Open(r.path, os.O_RDONLY)
 	if err == nil {
 		r.take(f)
 		f.Close()

@@ -80,7 +80,7 @@ func (f *folder) scan(newToo, curToo bool) error {
 		dir *directory
 		ask bool
 	}{{"new", &f.new, newToo}, {"cur", &f.cur, curToo}} {
-		path, now := f.path(d.sub), time.Now()
+		path, now := f.path(d.sub), kernelTime()
 		id, err := statID(path)
 		if err != nil {
 			return err

@@ -37,18 +37,36 @@ func openID(f *os.File) (fileID, error) {
 	return idOf(&st), nil
 }
 
-// stamp is when a directory was last listed. Its time has a clock's tick: what happens in the same tick after the listing
-// does not show.
+// stamp is when a directory was last listed. Times of files stand still between the ticks of a clock: what happens in the same tick
+// after the listing does not show.
 type stamp struct {
 	ID    fileID
-	Young bool // changed less than youngAge before it was listed: list once more later
+	Young bool // more may have happened in the tick of the last change: list once more when that is youngAge ago
 }
 
-// youngAge is Dovecot's rule, with a second to spare.
-const youngAge = 2 * time.Second
+const (
+	youngAge   = 2 * time.Second       // Dovecot's rule, with a second to spare
+	coarseTime = 10 * time.Millisecond // where times are that round, the filesystem keeps no more of them
+	fineTime   = time.Millisecond      // no tick is shorter; others keep at least that
+)
 
+// stampOf is the stamp of a directory that was listed after now, which is the kernel's clock: what happens after the listing has a time that
+// is not before now, so another one unless the last change was in the same tick.
 func stampOf(id fileID, now time.Time) stamp {
-	return stamp{ID: id, Young: now.UnixNano()-id.Mtime < int64(youngAge)}
+	age, most := now.UnixNano()-id.Mtime, fineTime
+	if id.Mtime%int64(coarseTime) == 0 {
+		most = youngAge
+	}
+	return stamp{ID: id, Young: age < int64(most)}
+}
+
+// kernelTime is the clock from which the kernel takes the times of files; before all times if it cannot be had.
+func kernelTime() time.Time {
+	var t unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_REALTIME_COARSE, &t) != nil {
+		return time.Unix(0, 0)
+	}
+	return time.Unix(t.Unix())
 }
 
 // stale says whether a directory that is now id has to be listed again.

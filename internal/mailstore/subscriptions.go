@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"postrider/internal/fault"
+	"postrider/internal/maildir"
 	"postrider/internal/mutf7"
 )
 
@@ -89,7 +90,7 @@ func subscriptionLine(name string) string {
 
 // Subscriptions returns the names that the user subscribed to, in their order; the folders need not exist.
 func (s *Store) Subscriptions() ([]string, error) {
-	f, _, err := openRegular(filepath.Join(s.root, subscriptionsFile), os.O_RDONLY)
+	f, _, err := maildir.Open(filepath.Join(s.root, subscriptionsFile), os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
 		names, _, err := s.courierSubscribed()
 		return names, err
@@ -178,7 +179,7 @@ func (s *Store) Subscribe(ctx context.Context, name string, on bool) error {
 // appendSubscription adds a line to the file, under its lock, durably. ok is false if there is none of version 2, or its end is torn: nobody
 // was told of what a power cut leaves of a line.
 func appendSubscription(path, name string) (ok bool, err error) {
-	f, info, err := openRegular(path, os.O_RDWR)
+	f, info, err := maildir.Open(path, os.O_RDWR)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"postrider/internal/fault"
+	"postrider/internal/maildir"
 )
 
 const (
@@ -29,7 +30,7 @@ type uidfile struct {
 // readUidfile reads the list at path and its lines; of one that only grew, what is new: then it returns old. nil = there is none, or none
 // that can be used.
 func readUidfile(path string, old *uidfile) (*uidfile, []record, error) {
-	f, _, err := openRegular(path, os.O_RDONLY)
+	f, _, err := maildir.Open(path, os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, nil
 	}
@@ -73,7 +74,7 @@ func endsLine(f *os.File, offset int64) bool {
 
 // append adds records to the file under its lock. When that fails the file is as before, or what is there is read next time.
 func (u *uidfile) append(path string, records []record) error {
-	f, _, err := openRegular(path, os.O_WRONLY)
+	f, _, err := maildir.Open(path, os.O_WRONLY)
 	if err != nil {
 		return err
 	}

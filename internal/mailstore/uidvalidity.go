@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"postrider/internal/maildir"
 )
 
 const validityFile = "dovecot-uidvalidity"
@@ -50,7 +52,7 @@ func (s *Store) nextValidity(above uint32) (uint32, error) {
 
 // lastValidity returns the largest number in either form, and the names that carry one.
 func (s *Store) lastValidity(path string) (last uint32, marks []string, err error) {
-	f, _, err := openRegular(path, os.O_RDONLY)
+	f, _, err := maildir.Open(path, os.O_RDONLY)
 	if err == nil {
 		var b [8]byte
 		io.ReadFull(f, b[:])
