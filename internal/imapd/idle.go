@@ -24,9 +24,16 @@ func (s *session) idle(ctx context.Context) reply {
 	return s.idled(ctx, s.meanwhile(ctx, s.r.ReadDone, true))
 }
 
-// meanwhile reads with read, and tells changes until that returns; idle says that the client waits for nothing else.
+// meanwhile reads with read, and tells changes until that returns; idle says that the client waits for nothing else. What comes from the
+// client ends a look that waits for a lock.
 func (s *session) meanwhile(ctx context.Context, read func() error, idle bool) error {
-	s.stream.vigil = &vigil{alarm: time.Now().Add(s.stream.times.alive), tell: func() bool { return s.tellNews(ctx, idle) }}
+	tell := func() bool {
+		looking, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer s.stream.readAhead(cancel)()
+		return s.tellNews(looking, idle)
+	}
+	s.stream.vigil = &vigil{alarm: time.Now().Add(s.stream.times.alive), tell: tell}
 	defer func() { s.stream.vigil = nil }()
 	return read()
 }

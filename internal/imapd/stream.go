@@ -30,6 +30,9 @@ var defaultTimes = times{
 	fresh:    time.Second,
 }
 
+// aMoment is for input that is there already: news that never ends must not keep it waiting.
+const aMoment = time.Millisecond
+
 // maxAhead is how much input is read while output has to wait: the commands of a client that sends thousands before it
 // reads the first answer. If it sends still more the write goes on alone, and ends in its time.
 const maxAhead = 1 << 20
@@ -51,6 +54,7 @@ type stream struct {
 
 	ahead    []byte
 	aheadErr error
+	reading  bool // ahead
 
 	mu      sync.Mutex
 	until   time.Time // guarded: when output ends, of a session that is to end; zero otherwise
@@ -115,7 +119,7 @@ func (s *stream) armVigil(limit time.Time) error {
 	case !s.until.IsZero():
 		return errInterrupted
 	case s.woken:
-		limit = longAgo
+		limit = time.Now().Add(aMoment)
 	}
 	s.waiting = true
 	return s.conn.SetReadDeadline(limit)
@@ -131,10 +135,10 @@ func (s *stream) disarm() {
 func (s *stream) wake() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.woken = true
-	if s.waiting {
+	if s.waiting && !s.woken {
 		s.conn.SetReadDeadline(longAgo)
 	}
+	s.woken = true
 }
 
 // tellNews tells what there was until now. It is false when the session is to end.
@@ -194,32 +198,35 @@ func (s *stream) Write(b []byte) (n int, err error) {
 			return n, err
 		case wait == s.times.patience:
 			wait = s.times.write
-			stop = s.readAhead()
+			stop = s.readAhead(func() {})
 		case k == 0:
 			return n, errStalled
 		}
 	}
 }
 
-// readAhead begins to read ahead; stop ends that, and waits until it has ended.
-func (s *stream) readAhead() (stop func()) {
-	if s.aheadErr != nil || s.armRead(time.Time{}) != nil {
+// readAhead begins to read ahead, unless that has begun; stop ends that, and waits until it has ended. When something came, or can come no more,
+// came is called once or several times.
+func (s *stream) readAhead(came func()) (stop func()) {
+	if s.reading || s.aheadErr != nil || s.armRead(time.Time{}) != nil {
 		return func() {}
 	}
+	s.reading = true
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		s.fillAhead()
+		s.fillAhead(came)
 	}()
 	return func() {
 		s.mu.Lock()
 		s.conn.SetReadDeadline(longAgo)
 		s.mu.Unlock()
 		<-done
+		s.reading = false
 	}
 }
 
-func (s *stream) fillAhead() {
+func (s *stream) fillAhead(came func()) {
 	for len(s.ahead) < maxAhead {
 		s.ahead = slices.Grow(s.ahead, 4<<10)
 		n, err := s.conn.Read(s.ahead[len(s.ahead):min(cap(s.ahead), maxAhead)])
@@ -231,6 +238,7 @@ func (s *stream) fillAhead() {
 		if err == nil && n == 0 {
 			err = io.ErrNoProgress
 		}
+		came()
 		if err != nil {
 			s.aheadErr = err
 			return

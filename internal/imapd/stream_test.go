@@ -2,6 +2,9 @@ package imapd
 
 import (
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 )
@@ -52,4 +55,53 @@ func TestIdleCompressed(t *testing.T) {
 	d.expect("* 1 EXISTS", "* 1 RECENT")
 	d.send("NE\r\nc NOOP\r\n")
 	d.expect("b OK Idle completed.", "c OK NOOP completed.")
+}
+
+// TestEndlessNews: input is read between news that never end.
+func TestEndlessNews(t *testing.T) {
+	t.Parallel()
+	near, far := socketpair(t)
+	defer near.Close()
+	defer far.Close()
+	s := &stream{conn: far, times: times{idle: time.Minute}}
+	told := 0
+	s.vigil = &vigil{alarm: time.Now().Add(time.Minute), tell: func() bool {
+		s.wake()
+		told++
+		return told < 100
+	}}
+	s.wake()
+	if _, err := near.Write([]byte("DONE")); err != nil {
+		t.Fatal(err)
+	}
+	var b [100]byte
+	if n, err := s.Read(b[:]); string(b[:n]) != "DONE" || err != nil {
+		t.Fatalf("%q, %v, told %d", b[:n], err, told)
+	}
+}
+
+// TestDoneEndsLook: a look that waits for another program's lock ends when the client has something to say.
+func TestDoneEndsLook(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	c := s.connect()
+	c.ok("SELECT INBOX")
+	c.send("c IDLE\r\n")
+	c.expect("+ idling")
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	lock := filepath.Join(s.root, "dovecot-uidlist.lock")
+	if err := os.WriteFile(lock, fmt.Appendf(nil, "%d:%s", os.Getpid(), host), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.deliver("", "1000001.M1.h", "Subject: x\n\nx\n")
+	c.send("DONE\r\n")
+	c.expect("c OK Idle completed.")
+	if err := os.Remove(lock); err != nil {
+		t.Fatal(err)
+	}
+	c.send("d NOOP\r\n")
+	c.expect("* 1 EXISTS", "* 1 RECENT", "d OK NOOP completed.")
 }
