@@ -19,6 +19,10 @@ import (
 // Dir is the directory of one user; "" = each folder's own.
 type Dir string
 
+// None is where nothing can be. Who was to have a directory and has none does without: an index here and another there would number
+// changes twice.
+const None Dir = "/dev/null"
+
 // Own returns the directory of the user who runs this process, which is made in base if it is missing.
 func Own(base string) (Dir, error) {
 	path := filepath.Join(base, strconv.Itoa(os.Geteuid()))

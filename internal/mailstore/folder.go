@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -76,6 +77,9 @@ func (s *Store) openFolder(name string) (*folder, error) {
 		}
 		f = &folder{store: s, dir: dir, cache: cache.Open(s.cachePath(dir, id)), turn: make(chan struct{}, 1), id: id, index: s.index(dir, id)}
 		s.folders[dir] = f
+		if s.opts.IndexDir != "" {
+			os.Remove(f.path(indexFile)) // of before: who still has it shall not number changes by it
+		}
 	}
 	if known != nil {
 		s.opts.Kept.take(known)

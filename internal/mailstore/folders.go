@@ -204,6 +204,7 @@ func (s *Store) Delete(name string) error {
 
 // trash moves a folder out of the way at once and then removes it; what a crash leaves goes with the next.
 func (s *Store) trash(dir string) error {
+	defer s.removeAside(dir)()
 	trash := filepath.Join(s.root, trashDir)
 	err := os.Rename(dir, trash)
 	for tries := 0; err != nil; tries++ {
@@ -221,6 +222,20 @@ func (s *Store) trash(dir string) error {
 		return err
 	}
 	return syncDir(s.root)
+}
+
+// removeAside returns what removes the files of a folder that do not lie in it, and would not go with it.
+func (s *Store) removeAside(dir string) func() {
+	id, err := statID(dir + "/.")
+	if s.opts.IndexDir == "" || err != nil {
+		return func() {}
+	}
+	return func() {
+		for _, path := range []string{s.index(dir, id).path, s.cachePath(dir, id)} {
+			os.Remove(path)
+			os.Remove(path + ".tmp")
+		}
+	}
 }
 
 // forgetFolder lets sessions that come later begin anew with what stands at dir; those that have it open find out.

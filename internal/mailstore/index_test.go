@@ -166,7 +166,20 @@ func TestIndexPlace(t *testing.T) {
 	if _, err := os.Lstat(s.root + "/" + indexFile); err == nil {
 		t.Error("there is one in the folder")
 	}
-	without := newStore(t, Options{IndexDir: "/dev/null"})
+	if err := s.Create("gone"); err != nil {
+		t.Fatal(err)
+	}
+	appendTo(t, s, "gone", "x\r\n", Seen)
+	if found, _ := filepath.Glob(dir + "/*"); len(found) < 2 {
+		t.Error("of a second folder:", found)
+	}
+	if err := s.Delete("gone"); err != nil {
+		t.Fatal(err)
+	}
+	if found, _ := filepath.Glob(dir + "/*"); len(found) != 1 {
+		t.Error("after it was deleted:", found)
+	}
+	without := newStore(t, Options{IndexDir: indexdir.None})
 	appendTo(t, without, "INBOX", "x\r\n", Seen)
 	b, other := openBox(t, without, "INBOX"), openBox(t, anotherProcess(without), "INBOX")
 	wantView(t, b, "1:S")

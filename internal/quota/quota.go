@@ -65,6 +65,9 @@ func (r *Root) Within(patience time.Duration) *Root { return &Root{r.dir, r.limi
 
 const lockFile = "postrider.quota"
 
+// settleTime is what it is always worth to wait for the lock: else all is to be counted once more.
+const settleTime = 100 * time.Millisecond
+
 // lock keeps the file to ourselves among the programs of this suite.
 func (r *Root) lock(ctx context.Context) (*os.File, error) {
 	return filelock.Take(ctx, filepath.Join(r.dir, lockFile), r.patience)
@@ -157,7 +160,7 @@ func (c *Change) Done(ctx context.Context, came Amount) {
 	if c == nil {
 		return
 	}
-	r := c.root
+	r := c.root.Within(max(c.root.patience, settleTime))
 	lock, err := r.lock(ctx)
 	if err == nil {
 		defer lock.Close()

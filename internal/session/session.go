@@ -113,7 +113,8 @@ func (s *Server) begin() (handover.Hello, error) {
 	roots := hello.Roots
 	if hello.IndexDir != "" {
 		if s.stores.indexes, err = indexdir.Own(hello.IndexDir); err != nil {
-			s.log.Warn("%v; the indexes lie with the mail", err)
+			s.stores.indexes = indexdir.None
+			s.log.Warn("%v; there are no indexes", err)
 		} else {
 			roots = append(slices.Clip(roots), string(s.stores.indexes))
 		}

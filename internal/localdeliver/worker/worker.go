@@ -10,7 +10,6 @@ import (
 	"io"
 	"time"
 
-	"postrider/internal/filelock"
 	"postrider/internal/indexdir"
 	"postrider/internal/localdeliver/job"
 	"postrider/internal/maildir"
@@ -45,6 +44,8 @@ func (w *Worker) Serve(conn io.ReadWriter) error {
 	if w.hello.IndexDir != "" {
 		if indexes, err = indexdir.Own(w.hello.IndexDir); err == nil { // else sessions say why
 			roots = append(roots, string(indexes))
+		} else {
+			indexes = indexdir.None
 		}
 	}
 	if w.Confine != nil {
@@ -195,10 +196,11 @@ func (w *Worker) open(d *delivery, b *maildir.Batch) {
 	}
 	head := d.head()
 	more := quota.Amount{Octets: int64(len(head)) + d.Size, Messages: 1}
-	if d.count, err = quota.New(d.Maildir, d.Quota).Within(w.patient).Reserve(context.Background(), more); err != nil {
-		if m.Abort(); errors.Is(err, filelock.ErrLocked) {
-			w.patient = 0
-		}
+	begun := time.Now()
+	d.count, err = quota.New(d.Maildir, d.Quota).Within(w.patient).Reserve(context.Background(), more)
+	w.patient = max(0, w.patient-time.Since(begun))
+	if err != nil {
+		m.Abort()
 		d.fail(full(err, w.hello.BounceFull && !d.Again)) // it may be there already
 		return
 	}
