@@ -18,7 +18,7 @@ import (
 //	end    octets of the block, and the same inverted
 //
 // All numbers are little-endian. Places in a block are counted from its start. Keys are apart so that who sorts reads little else.
-const magic = "postrider cache 2\n"
+const magic = "postrider cache 3\n"
 
 const (
 	blockMark = 0x31425250 // "PRB1"

@@ -71,7 +71,7 @@ func (c *Cache) Close() { c.Rest(0) }
 func (c *Cache) Rest(most int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.entries) > most {
+	if len(c.entries) > most || cap(c.entries) > 2*most+1024 {
 		c.forget()
 	} else if c.file != nil {
 		c.file.Close()

@@ -256,6 +256,10 @@ func TestRest(t *testing.T) {
 	if c.Rest(1); len(c.entries) > 0 {
 		t.Error("more is remembered than was allowed")
 	}
+	c.entries = make([]entry, 0, 1<<20)
+	if c.Rest(10); c.entries != nil {
+		t.Error("the room for more is kept")
+	}
 	for i, again := range []struct {
 		change func() error
 		have   []string

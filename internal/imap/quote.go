@@ -115,7 +115,8 @@ func appendDateTime(b []byte, t time.Time) []byte {
 	}
 	b = append(appendTwo(append(b, '"'), day), '-')
 	b = append(append(b, month.String()[:3]...), '-')
-	b = append(strconv.AppendInt(b, int64(year), 10), ' ')
+	year = min(max(year, 0), 9999)
+	b = append(appendTwo(appendTwo(b, year/100), year%100), ' ')
 	b = append(appendTwo(b, hour), ':')
 	b = append(appendTwo(b, minute), ':')
 	b = append(appendTwo(b, second), ' ', sign)

@@ -112,6 +112,14 @@ func age(t testing.TB, b *Mailbox) {
 			t.Fatal(err)
 		}
 	}
+	tick()
+	tick()
+}
+
+// tick waits for the next one of the kernel's clock, some milliseconds at most.
+func tick() {
+	for now := kernelTime(); kernelTime() == now; {
+	}
 }
 
 func TestFolderLife(t *testing.T) {

@@ -53,8 +53,9 @@ const (
 // stampOf is the stamp of a directory that was listed after now, which is the kernel's clock: what happens after the listing has a time that
 // is not before now, so another one unless the last change was in the same tick.
 func stampOf(id fileID, now time.Time) stamp {
-	age, most := now.UnixNano()-id.Mtime, fineTime
-	if id.Mtime%int64(coarseTime) == 0 {
+	last := max(id.Mtime, id.Ctime) // a program may have set the first back
+	age, most := now.UnixNano()-last, fineTime
+	if last%int64(coarseTime) == 0 {
 		most = youngAge
 	}
 	return stamp{ID: id, Young: age < int64(most)}

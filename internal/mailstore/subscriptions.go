@@ -180,8 +180,8 @@ func (s *Store) Subscribe(ctx context.Context, name string, on bool) error {
 // was told of what a power cut leaves of a line.
 func appendSubscription(path, name string) (ok bool, err error) {
 	f, info, err := maildir.Open(path, os.O_RDWR)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		return false, nil // another file may be put there
 	}
 	if err != nil {
 		return false, err

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"postrider/internal/usertest"
 )
 
 // TestFirstSubscriptions: the first list is written once, whole, and not after one that is empty.
@@ -111,5 +113,24 @@ func TestSubscribeAppends(t *testing.T) {
 				t.Error(left, err)
 			}
 		})
+	}
+}
+
+// TestSubscribeReadOnly: a file that may not be written is replaced.
+func TestSubscribeReadOnly(t *testing.T) {
+	t.Parallel()
+	if !usertest.Run(t) {
+		return
+	}
+	s := newStore(t, Options{})
+	path := filepath.Join(s.root, subscriptionsFile)
+	if err := os.WriteFile(path, []byte("V\t2\n\nSent\n"), 0o400); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Subscribe(t.Context(), "A", true); err != nil {
+		t.Fatal(err)
+	}
+	if names, err := s.Subscriptions(); err != nil || !slices.Equal(names, []string{"Sent", "A"}) {
+		t.Error(names, err)
 	}
 }
