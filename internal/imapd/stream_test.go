@@ -3,6 +3,7 @@ package imapd
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -12,10 +13,7 @@ import (
 // TestVigil: a read tells the news of before it and those that come while it waits, and ends with input or when no more can be told.
 func TestVigil(t *testing.T) {
 	t.Parallel()
-	near, far := socketpair(t)
-	defer near.Close()
-	defer far.Close()
-	s := &stream{conn: far, times: times{idle: time.Minute}}
+	near, s := streamOf(t)
 	told := 0
 	s.vigil = &vigil{alarm: time.Now().Add(time.Minute), tell: func() bool {
 		switch told++; told {
@@ -57,13 +55,21 @@ func TestIdleCompressed(t *testing.T) {
 	d.expect("b OK Idle completed.", "c OK NOOP completed.")
 }
 
+// streamOf is a stream and the client's end of it.
+func streamOf(t *testing.T) (client net.Conn, s *stream) {
+	t.Helper()
+	near, far := socketpair(t)
+	t.Cleanup(func() {
+		near.Close()
+		far.Close()
+	})
+	return near, &stream{conn: far, times: times{idle: time.Minute}}
+}
+
 // TestEndlessNews: input is read between news that never end.
 func TestEndlessNews(t *testing.T) {
 	t.Parallel()
-	near, far := socketpair(t)
-	defer near.Close()
-	defer far.Close()
-	s := &stream{conn: far, times: times{idle: time.Minute}}
+	near, s := streamOf(t)
 	told := 0
 	s.vigil = &vigil{alarm: time.Now().Add(time.Minute), tell: func() bool {
 		s.wake()
